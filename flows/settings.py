@@ -1,0 +1,57 @@
+"""Every default and every environment variable of spanscan, with bounds; lower layers take keyword arguments."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _memory_share() -> int:
+    return int(psutil.virtual_memory().available * 0.8)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Settings of one process, read from `SPANSCAN_…` and from `.env`; options of the command line override them.
+
+    AWS credentials are never here: they come from the standard AWS chain.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SPANSCAN_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        Path("~/.spanscan").expanduser(),
+        description="spanscan's own folder: staged rasters, the embedded Prefect server's database, logs",
+    )
+    s3_endpoint_url: str | None = Field(None, description="S3 endpoint; unset: AWS")
+    s3_region: str | None = Field(None, description="S3 region; unset: the AWS chain's")
+    results: str = Field("spanscan-results", description="where results go: s3://bucket/prefix or a folder")
+    scheduler: str | None = Field(None, description="Dask scheduler, tcp://host:port; unset: this process")
+    model: str = Field(
+        "spanscan-unet", description="name of shipped weights, or a path to a .safetensors with its card"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of the model")
+    workers: int = Field(default_factory=_cores, ge=1, le=256, description="blocks worked at once in this process")
+    batch: int = Field(1, ge=1, le=256, description="tiles per forward pass")
+    tile_core_px: int = Field(1024, ge=16, le=8192, multiple_of=16, description="pixels a tile owns along a side")
+    block_px: int = Field(
+        2048, ge=512, le=16384, multiple_of=512, description="side of a Dask block, which is one Zarr shard"
+    )
+    memory_limit_bytes: int = Field(
+        default_factory=_memory_share, ge=10**8, description="peak that a run may be projected to need"
+    )
+    gdal_cache_bytes: int = Field(64 * 2**20, ge=2**20, description="GDAL's block cache")
+    gsd_m: float | None = Field(None, gt=0, lt=1, description="GSD for rasters without a place on the earth")
+    skip_rejected: bool = Field(False, description="inspect what is left when some rasters are rejected")
+    min_crack_width_px: float = Field(2.0, ge=1, le=10, description="least crack width stated as a figure, in pixels")
+    min_crack_length_px: float = Field(24.0, ge=0, le=1000, description="shorter cracks are counted as specks")
+    min_rust_area_px: int = Field(64, ge=0, le=100000, description="smaller rust patches are counted as specks")
+    worst_count: int = Field(12, ge=1, le=100, description="defects pictured in each report")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged to stderr")

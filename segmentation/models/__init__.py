@@ -1,0 +1,1 @@
+"""Nets, their geometry, and weights that travel with a card."""

@@ -1,0 +1,1 @@
+"""Training and scoring of the nets: data sets, losses, the loop, metrics."""

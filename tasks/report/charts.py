@@ -1,0 +1,92 @@
+"""Small charts as plain numbers and path data; the templates draw them as inline SVG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+
+from segmentation.records import CrackMeasure
+from tasks.report.wording import limit_text, number_text
+
+WIDTH_PX = 460
+HEIGHT_PX = 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 36
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One labelled mark of an axis."""
+
+    at: float
+    """Place along the axis in chart pixels."""
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChart:
+    """Crack width against distance along the crack, with its ± and the limit of measurement."""
+
+    line: str
+    """SVG path of the width; runs on the limit wherever the width is below it."""
+    band: str
+    """SVG path of the width ± its uncertainty."""
+    limit_y: float
+    """Height of the limit of measurement."""
+    limit_label: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    left: float = _LEFT
+    right: float = WIDTH_PX - _RIGHT
+    top: float = _TOP
+    bottom: float = HEIGHT_PX - _BOTTOM
+    width: float = WIDTH_PX
+    height: float = HEIGHT_PX
+
+
+def profile_chart(measure: CrackMeasure) -> ProfileChart | None:
+    """The width profile of one crack; None where it has fewer than two finite points or no width above the limit.
+
+    Widths below the resolvable width are drawn on the limit, since the figure itself is not carried by the GSD.
+    """
+    points = [(s, w) for s, w in measure.profile if isfinite(s) and isfinite(w)]
+    limit = measure.resolvable_width_mm
+    if len(points) < 2 or points[-1][0] <= points[0][0] or max(w for _, w in points) < limit:
+        return None
+    plus = measure.width_uncertainty_mm if isfinite(measure.width_uncertainty_mm) else 0.0
+    start, length = points[0][0], points[-1][0] - points[0][0]
+    top_mm = max(max(w for _, w in points) + plus, limit * 1.25)
+
+    def x(s: float) -> float:
+        return _LEFT + (s - start) / length * (WIDTH_PX - _LEFT - _RIGHT)
+
+    def y(width_mm: float) -> float:
+        return HEIGHT_PX - _BOTTOM - min(max(width_mm, 0.0), top_mm) / top_mm * (HEIGHT_PX - _TOP - _BOTTOM)
+
+    stated = [(s, max(w, limit)) for s, w in points]
+    upper = [(x(s), y(w + plus)) for s, w in stated]
+    lower = [(x(s), y(max(w - plus, 0.0))) for s, w in reversed(stated)]
+    return ProfileChart(
+        line=path_data([(x(s), y(w)) for s, w in stated]),
+        band=path_data(upper + lower) + "Z",
+        limit_y=round(y(limit), 1),
+        limit_label=f"below {limit_text(limit)}: not measurable",
+        x_ticks=tuple(Tick(round(x(start + s), 1), number_text(s, digits=2)) for s in nice_steps(length)),
+        y_ticks=tuple(Tick(round(y(w), 1), number_text(w, digits=2)) for w in nice_steps(top_mm)),
+    )
+
+
+def path_data(points: Sequence[tuple[float, float]]) -> str:
+    """SVG path data of a polyline, a tenth of a pixel fine."""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+def nice_steps(stop: float) -> list[float]:
+    """Round figures from 0 to `stop`, three to six of them.
+
+    >>> nice_steps(7.3)
+    [0.0, 2.0, 4.0, 6.0]
+    """
+    if not (isfinite(stop) and stop > 0):
+        raise ValueError(f"an axis must end above 0, got {stop}")
+    exponent = floor(log10(stop / 5))
+    step = next(float(f"{s}e{exponent}") for s in (1, 2, 5, 10) if stop / float(f"{s}e{exponent}") <= 5.5)
+    return [float(f"{i * step:.12g}") for i in range(floor(stop / step + 1e-9) + 1)]

@@ -1,0 +1,93 @@
+"""What the report says of its own method and limits: sentences that stand beside every figure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from segmentation.records import RunIdentity, StructureResult
+from tasks.report.wording import clean_text, limit_text, number_text
+
+DISCLAIMER: Final = (
+    "Grades are indicative. Verify them against the licensed text of the standard; an engineer decides and signs."
+)
+OVERLAP_RULE: Final = (
+    "Where rasters overlap, each place of the structure belongs to one raster only, the one that sees it best, "
+    "and is measured, counted and pictured there; no damage is counted twice."
+)
+UNCERTAINTY_RULE: Final = (
+    "Each width carries a ± (about 95 %): it joins the sampling of the picture (the GSD at that place), the spread of "
+    "the widths along the crack and the blur of its edges. It does not cover a wrong GSD or a missed crack."
+)
+NO_CLAIM: Final = (
+    "Found means: seen by the model in the picture. Damage that is hidden, under water, in shadow, under paint or "
+    "thinner than the limit may be there without being listed. A figure of this report is not a proof of absence."
+)
+GLOSSARY: Final[tuple[tuple[str, str], ...]] = (
+    ("GSD", "Ground sampling distance: the size of one pixel on the structure."),
+    ("Coverage", "The share of the footprint that was inspected. Nothing is said of the rest."),
+    ("Crack length", "Length along the centre lines of the crack, branches included."),
+    ("Crack width", "Distance between the crack's edges, across its direction, with its ±."),
+    ("< X mm", "The crack is seen, but thinner than the pictures can measure: X is the limit, not the width."),
+    ("Rust percentage", "Rusted area divided by the inspected area named beside it."),
+    ("Condition state", "CS1 good, CS2 fair, CS3 poor, CS4 severe: the step a standard gives to a quantity of damage."),
+    ("Confidence", "Mean probability that the model gives to the defect's pixels; not the probability of being right."),
+    ("Mask", "The picture in which each pixel says: background, crack, rust, no data, or not inspected."),
+    ("Run key", "Name of the run, made from its inputs, its model and its settings: same key, same result."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A rule of grading with its source."""
+
+    standard: str
+    rule: str
+    source: str
+
+
+def resolvable_width_mm(result: StructureResult, run: RunIdentity) -> float | None:
+    """The least crack width that this survey carries on this structure, in mm; None where nothing says it.
+
+    The largest limit among the structure's cracks, else GSD × the run's ``min_crack_width_px``.
+    """
+    limits = [defect.crack.resolvable_width_mm for defect in result.defects if defect.crack is not None]
+    if limits:
+        return max(limits)
+    least_px = run.settings.get("min_crack_width_px")
+    if isinstance(least_px, int | float) and not isinstance(least_px, bool) and result.gsd_mm is not None:
+        return float(least_px) * result.gsd_mm
+    return None
+
+
+def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: str | None) -> tuple[str, ...]:
+    """Method and limits at this GSD, a sentence or two each, in the order of reading."""
+    limit_mm = resolvable_width_mm(result, run)
+    paragraphs = [
+        f"Every pixel was classified as background, crack or rust by the model {clean_text(run.model.name)} "
+        f"(sha256 {run.model.sha256[:12]}…). Lengths and areas are geodesic (WGS 84)."
+    ]
+    if result.gsd_mm is not None:
+        paragraphs.append(
+            f"One pixel covers {number_text(result.gsd_mm)} mm of the structure"
+            + (
+                f"; crack widths below {limit_text(limit_mm)} cannot be measured at this GSD and are stated as "
+                f"“<\u00a0{limit_text(limit_mm)}”, and cracks thinner than that may be missed altogether."
+                if limit_mm is not None
+                else "; the least measurable crack width is stated with each crack."
+            )
+        )
+    paragraphs += [UNCERTAINTY_RULE, OVERLAP_RULE, NO_CLAIM]
+    if seam_proof is not None:
+        paragraphs.append(clean_text(seam_proof))
+    paragraphs.append(DISCLAIMER)
+    return tuple(paragraphs)
+
+
+def thresholds_of(results: Sequence[StructureResult]) -> tuple[Threshold, ...]:
+    """The rules of grading that were applied, each once, in the order of their first use."""
+    rules = (
+        Threshold(clean_text(f"{g.standard} {g.version}"), clean_text(g.rule), clean_text(g.source))
+        for result in results
+        for g in result.grades
+    )
+    return tuple(dict.fromkeys(rules))

@@ -1,0 +1,1 @@
+"""The HTML templates and the style sheet of the reports (package data)."""
