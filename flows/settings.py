@@ -47,11 +47,31 @@ class Settings(BaseSettings):
     memory_limit_bytes: int = Field(
         default_factory=_memory_share, ge=10**8, description="peak that a run may be projected to need"
     )
-    gdal_cache_bytes: int = Field(64 * 2**20, ge=2**20, description="GDAL's block cache")
+    rgb_bands: tuple[int, int, int] | None = Field(
+        None, description="1-based bands of red, green, blue, as a JSON list; unset: by colour interpretation"
+    )
+    max_raster_px: int = Field(10**11, ge=10**6, description="pixels of one raster")
+    max_input_block_bytes: int = Field(
+        512 * 2**20, ge=2**20, description="decoded bytes of one strip or tile of a file"
+    )
+    max_input_ratio: float = Field(1000.0, ge=10, description="decoded bytes per byte of a file")
+    max_rasters: int = Field(10_000, ge=1, description="rasters of one survey")
+    max_structures: int = Field(100_000, ge=1, description="structures of one survey")
+    max_vertices: int = Field(5_000_000, ge=100, description="vertices of all footprints of a survey")
+    max_document_bytes: int = Field(256 * 2**20, ge=1024, description="size of structures.geojson and survey.json")
     gsd_m: float | None = Field(None, gt=0, lt=1, description="GSD for rasters without a place on the earth")
     skip_rejected: bool = Field(False, description="inspect what is left when some rasters are rejected")
     min_crack_width_px: float = Field(2.0, ge=1, le=10, description="least crack width stated as a figure, in pixels")
     min_crack_length_px: float = Field(24.0, ge=0, le=1000, description="shorter cracks are counted as specks")
     min_rust_area_px: int = Field(64, ge=0, le=100000, description="smaller rust patches are counted as specks")
+    standards: tuple[str, ...] = Field(
+        (
+            "aashto-mbei-concrete-cracking",
+            "astm-d6433-cracking",
+            "astm-d610",
+            "iso-4628-3",
+        ),
+        description="grading tables: ids of shipped ones or paths of YAML files, as a JSON list",
+    )
     worst_count: int = Field(12, ge=1, le=100, description="defects pictured in each report")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged to stderr")

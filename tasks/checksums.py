@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import google_crc32c
@@ -79,14 +79,14 @@ class Crc64Nvme:
         return (self._state ^ 0xFFFFFFFFFFFFFFFF).to_bytes(8, "big")
 
     def _take_lanes(self, lanes: npt.NDArray[np.uint8]) -> None:
-        # A CRC is linear: each lane is run from 0, then the lanes are joined by the map "advance over one lane of zeros".
+        # A CRC is linear: each lane is run from 0, then neighbours are joined by "advance over their length of zeros".
         states = np.zeros(_LANES, np.uint64)
         for column in np.ascontiguousarray(lanes.T):
-            states = _TABLE[(states ^ column) & np.uint64(0xFF)] ^ (states >> np.uint64(8))
-        state = self._state
-        for lane in states.tolist():
-            state = _advance(state) ^ lane
-        self._state = state
+            states = _one_byte(states ^ column)
+        for advance in _ADVANCE[:-1]:
+            states = _advance(states[0::2], advance) ^ states[1::2]
+        before = _advance(np.array([self._state], np.uint64), _ADVANCE[-1])
+        self._state = int(before[0] ^ states[0])
 
 
 def _crc64_table() -> Words:
@@ -98,21 +98,28 @@ def _crc64_table() -> Words:
     return table
 
 
-def _advance(state: int) -> int:
-    """The state after `_LANE_BYTES` zeros."""
-    advanced = 0
-    for table in _ADVANCE:
-        advanced ^= table[state & 0xFF]
-        state >>= 8
+def _one_byte(states: Words) -> Words:
+    stepped: Words = _TABLE[states & np.uint64(0xFF)] ^ (states >> np.uint64(8))
+    return stepped
+
+
+def _advance(states: Words, table: Words) -> Words:
+    """The states after as many zeros as `table`, ``(8, 256)``, stands for."""
+    advanced = np.zeros_like(states)
+    for position in range(8):
+        advanced ^= table[position, (states >> np.uint64(8 * position)) & np.uint64(0xFF)]
     return advanced
 
 
-def _advance_tables() -> list[list[int]]:
-    """For each byte of the state its 256 images under "advance over one lane of zeros"."""
-    states = np.array([[value << (8 * position) for value in range(256)] for position in range(8)], np.uint64)
+def _advance_tables() -> list[Words]:
+    """Images of each byte of a state under 1, 2, 4 … `_LANES` lanes of zeros."""
+    table = np.array([[value << (8 * position) for value in range(256)] for position in range(8)], np.uint64)
     for _ in range(_LANE_BYTES):
-        states = _TABLE[states & np.uint64(0xFF)] ^ (states >> np.uint64(8))
-    return [row.tolist() for row in states]
+        table = _one_byte(table)
+    tables = [table]
+    for _ in range(_LANES.bit_length() - 1):
+        tables.append(_advance(tables[-1], tables[-1]))
+    return tables
 
 
 class _Crc32:
@@ -137,11 +144,3 @@ _ALGORITHMS: Mapping[str, Callable[[], Any]] = {
     "CRC32C": google_crc32c.Checksum,
     "CRC64NVME": Crc64Nvme,
 }
-
-
-def sha256_of(chunks: Iterable[bytes]) -> str:
-    """SHA-256 of the joined chunks, hex."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()

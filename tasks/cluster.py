@@ -12,6 +12,7 @@ from segmentation.errors import RunFailed
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+Shared = TypeVar("Shared")
 
 
 @contextmanager
@@ -53,20 +54,25 @@ def dask_client(*, scheduler: str | None, workers: int) -> Iterator[Client]:
 
 def run_each(
     client: Client,
-    work: Callable[[Item], Outcome],
+    work: Callable[[Item, Shared], Outcome],
     items: Sequence[Item],
     *,
+    shared: Shared,
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Run `work` on each item on the cluster; outcomes in the order of the items.
+    """Run ``work(item, shared)`` on each item on the cluster; outcomes in the order of the items.
 
-    The first failure cancels what has not begun and is raised here as it was raised there.
+    `shared` is sent to each worker once. The first failure cancels what has not begun and is raised here as it was
+    raised there.
     """
-    futures = client.map(work, items, pure=False, retries=0)
+    if not items:
+        return []
+    everywhere = client.scatter(shared, broadcast=True, hash=False)
+    futures = client.map(work, items, [everywhere] * len(items), pure=False, retries=0)
     position = {future.key: i for i, future in enumerate(futures)}
     outcomes: list[Any] = [None] * len(items)
     try:
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=client.loop):
             outcome = future.result()
             outcomes[position[future.key]] = outcome
             future.release()

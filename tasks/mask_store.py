@@ -6,7 +6,7 @@ carries a CRC-32C, so that a flipped bit is an error and not another class.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -42,8 +42,9 @@ class MaskStore:
             return
         georeference = raster.georeference
         shape = (georeference.height, georeference.width)
-        group = root.require_group(raster.slug, attributes=_group_attributes(raster))
-        common = {"compressors": [ZstdCodec(level=3), Crc32cCodec()], "overwrite": True}
+        group = root.require_group(raster.slug)
+        group.attrs.update(_group_attributes(raster))
+        compressors = (ZstdCodec(level=3), Crc32cCodec())
         group.create_array(
             "mask",
             shape=shape,
@@ -53,7 +54,8 @@ class MaskStore:
             fill_value=NOT_INSPECTED,
             dimension_names=("y", "x"),
             attributes=_mask_attributes(),
-            **common,
+            compressors=compressors,
+            overwrite=True,
         )
         group.create_array(
             "probability",
@@ -68,7 +70,8 @@ class MaskStore:
                 "scale_factor": 1 / 255,
                 "grid_mapping": "spatial_ref",
             },
-            **common,
+            compressors=compressors,
+            overwrite=True,
         )
         group.create_array(
             "spatial_ref",
@@ -121,7 +124,7 @@ def _store(address: MaskStore) -> Store:
 
 @lru_cache(maxsize=256)
 def _array(address: MaskStore, path: str) -> zarr.Array[Any]:
-    return cast("zarr.Array[Any]", zarr.open_array(_store(address), path=path, mode="r+"))
+    return zarr.open_array(_store(address), path=path, mode="r+")
 
 
 def _group_attributes(raster: RasterInput) -> dict[str, Any]:

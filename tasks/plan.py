@@ -12,6 +12,7 @@ from segmentation.inference.predictor import bytes_per_value, pick_device, pick_
 from segmentation.models.geometry import net_geometry
 from segmentation.models.registry import LoadedModel
 from segmentation.records import ModelIdentity, RasterInput, Survey
+from tasks.raster_file import GDAL_CACHE_BYTES
 
 PROCESS_BYTES = 750 * 10**6
 """Interpreter, torch, Prefect, Dask, GDAL and Zarr before the first block; measured 0.55–0.70 GB."""
@@ -35,8 +36,6 @@ class EngineSettings:
     """Side of a block and of its shard."""
     memory_limit_bytes: int
     """Peak that may be projected."""
-    gdal_cache_bytes: int
-    """GDAL's block cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,8 @@ class MeasureSettings:
     """Shorter cracks are specks."""
     min_rust_area_px: int
     """Smaller patches are specks."""
+    standards: tuple[str, ...]
+    """Ids of shipped tables, or paths of one's own, in order of precedence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def make_plan(
         batch=engine.batch,
         weight_bytes=net.parameters * bytes_per_value(precision),
         activation_bytes_per_px=net.peak_activation_values_per_px * bytes_per_value(precision),
-        gdal_cache_bytes=engine.gdal_cache_bytes,
+        gdal_cache_bytes=GDAL_CACHE_BYTES,
         process_bytes=PROCESS_BYTES,
     )
     refuse_above(memory, engine.memory_limit_bytes, subject=survey.id)
@@ -135,7 +136,6 @@ def make_plan(
         tile_core_px=geometry.core_px,
         block_px=engine.block_px,
         memory_limit_bytes=engine.memory_limit_bytes,
-        gdal_cache_bytes=engine.gdal_cache_bytes,
     )
     model = ModelIdentity(loaded.card.name, loaded.sha256)
     return InspectionPlan(
@@ -173,6 +173,7 @@ def settings_that_matter(plan: InspectionPlan) -> dict[str, str | int | float | 
     """The settings that change the result, as reports and manifest state them."""
     return {
         **asdict(plan.measure),
+        "standards": ", ".join(plan.measure.standards),
         "precision": plan.inference.engine.precision,
         "block_px": plan.inference.engine.block_px,
         "tile_core_px": plan.inference.geometry.core_px,

@@ -15,7 +15,7 @@ from segmentation.errors import InputRejected
 from segmentation.inference.geometry import plan_read
 from segmentation.records import RasterInput
 from segmentation.windows import Window
-from tasks.raster_checks import open_raster
+from tasks.raster_file import open_raster
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -56,6 +56,13 @@ class RasterReader:
             ) from error
         return np.ascontiguousarray(_as_bytes(bands, self._raster.value_range).transpose(1, 2, 0)), known > 0
 
+    def validity_grid(self, cell_px: int) -> Flags:
+        """Which cells of `cell_px` × `cell_px` pixels hold data in every pixel, bool ``(h, w)``."""
+        georeference = self._raster.georeference
+        shape = (-(-georeference.height // cell_px), -(-georeference.width // cell_px))
+        # Averaged, a cell is 255 only where all of it is.
+        return self._dataset.dataset_mask(out_shape=shape, resampling=Resampling.average) == 255  # type: ignore[no-any-return]
+
     def read_mirrored(self, window: Window) -> tuple[Bytes, Flags]:
         """Like `read`, for a window that may reach outside the raster, where the raster is mirrored."""
         georeference = self._raster.georeference
@@ -74,7 +81,8 @@ def raster_reader(path: Path, raster: RasterInput) -> Iterator[RasterReader]:
 def _as_bytes(bands: npt.NDArray[np.generic], value_range: tuple[float, float]) -> Bytes:
     """Map `value_range` linearly to 0 … 255; the identity for uint8."""
     if bands.dtype == np.uint8:
-        return bands  # type: ignore[return-value]
+        return bands.view(np.uint8)
     low, high = value_range
     scaled = (bands.astype(np.float32) - low) * (255.0 / (high - low))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    rounded: Bytes = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return rounded

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,12 @@ from tasks.storage import Storage
 class RunPlace:
     """Where a run keeps its things; cheap to send to a worker."""
 
+    results: Storage
+    """The survey's prefix, ``<results>/<survey_id>``, which holds the pointer to the published run."""
     storage: Storage
     """The run's own prefix, ``<results>/<survey_id>/runs/<run_key>``."""
+    run_uri: str
+    """Address of that prefix."""
     masks: MaskStore
     """Its mask store."""
     staging_dir: Path
@@ -70,6 +74,14 @@ class SegmentOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class InferenceContext:
+    """What every block of a run needs to know."""
+
+    inference: InferencePlan
+    place: RunPlace
+
+
+@dataclass(frozen=True, slots=True)
 class _BlockWork:
     raster: RasterInput
     block: Block
@@ -86,6 +98,7 @@ def segment_blocks(
     started = time.monotonic()
     for raster_plan in plan.rasters:
         place.masks.create(raster_plan.raster, block_px=plan.inference.engine.block_px)
+    context = InferenceContext(plan.inference, place)
     finished = _finished(place.storage)
     work = [_BlockWork(r.raster, b) for r in plan.rasters for b in r.blocks]
     todo = [w for w in work if _record_key(w.raster.slug, w.block) not in finished]
@@ -97,16 +110,17 @@ def segment_blocks(
         done += 1
         on_block(done, len(work))
 
-    for record in run_each(client, partial(segment_block, plan.inference, place), todo, on_done=count):
+    for record in run_each(client, segment_block, todo, shared=context, on_done=count):
         finished[_record_key(record.raster_slug, record.block)] = record
     records = tuple(finished[_record_key(w.raster.slug, w.block)] for w in work)
     return SegmentOutcome(records, len(work) - len(todo), time.monotonic() - started)
 
 
-def segment_block(inference: InferencePlan, place: RunPlace, work: _BlockWork) -> BlockRecord:
+def segment_block(work: _BlockWork, context: InferenceContext) -> BlockRecord:
     """Read a block with its halo, infer its tiles, write its shard, then its record."""
     started = time.monotonic()
-    predictor = _predictor(inference)
+    inference, place = context.inference, context.place
+    predictor = predictor_of(inference)
     read = aligned_window(work.block.window, inference.geometry)
     with raster_reader(place.local_path(work.raster), work.raster) as reader:
         image, validity = reader.read_mirrored(read)
@@ -127,7 +141,8 @@ def count_classes(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> dict
     return {int(v): int(counts[v]) for v in np.flatnonzero(counts)}
 
 
-def _predictor(inference: InferencePlan) -> Predictor:
+def predictor_of(inference: InferencePlan) -> Predictor:
+    """The planned model ready to run, loaded once per process; raises InputRejected E_MODEL for other weights."""
     with _LOADING:  # else each thread of a worker would load the weights for itself
         predictor = _loaded_predictor(inference)
     if predictor.sha256 != inference.model.sha256:
@@ -158,7 +173,7 @@ def _record_key(slug: str, block: Block) -> str:
 def _finished(storage: Storage) -> dict[str, BlockRecord]:
     """Records of an earlier attempt; one that cannot be read counts as none, and its block is worked again."""
     records: dict[str, BlockRecord] = {}
-    for found in storage.list("blocks/"):
+    for found in storage.list("blocks/", recursive=True):
         try:
             records[found.key] = _RECORD.validate_json(storage.read(found.key))
         except ValueError:

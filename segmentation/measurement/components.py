@@ -106,7 +106,9 @@ def label_block(mask: Mask, *, window: Window) -> BlockComponents:
         pixel_class=defects.ravel()[anchors],
         area_px=statistics["voxel_counts"][1 : count + 1].astype(np.int64),
         bounds=bounds + offset,
-        anchor=np.stack([anchors // window.shape[1] + window.row_start, anchors % window.shape[1] + window.col_start], 1),
+        anchor=np.stack(
+            [anchors // window.shape[1] + window.row_start, anchors % window.shape[1] + window.col_start], 1
+        ),
         top=_runs(labels[0], window.row_start, window.col_start),
         bottom=_runs(labels[-1], window.row_stop - 1, window.col_start),
         left=_runs(labels[:, 0], window.col_start, window.row_start),
@@ -130,7 +132,9 @@ def join_blocks(blocks: Sequence[BlockComponents]) -> tuple[Component, ...]:
     anchor = np.concatenate([block.anchor for block in blocks])
 
     def gathered(side: str) -> BorderRuns:
-        return _concatenated((getattr(block, side), int(first)) for block, first in zip(blocks, first_row, strict=False))
+        return _concatenated(
+            (getattr(block, side), int(first)) for block, first in zip(blocks, first_row, strict=False)
+        )
 
     downwards = _touching(gathered("bottom"), gathered("top"))
     rightwards = _touching(gathered("right"), gathered("left"))
@@ -244,5 +248,13 @@ def _empty_block(window: Window) -> BlockComponents:
     none = np.empty(0, np.int64)
     runs = BorderRuns(none, none, none, none)
     return BlockComponents(
-        window, np.empty(0, np.uint8), none, np.empty((0, 4), np.int64), np.empty((0, 2), np.int64), runs, runs, runs, runs
+        window,
+        np.empty(0, np.uint8),
+        none,
+        np.empty((0, 4), np.int64),
+        np.empty((0, 2), np.int64),
+        runs,
+        runs,
+        runs,
+        runs,
     )

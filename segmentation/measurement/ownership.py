@@ -30,7 +30,7 @@ EQUAL_GSD_RATIO: Final = 1.05
 _CELL_PX: Final = 8
 """Cells of this side are decided as one where their corners leave no doubt."""
 _NODE_PX: Final = 64
-"""Distance of the nodes between which coordinates of another CRS are interpolated; the curvature over them is below 1e-6 px."""
+"""Distance of the nodes between which coordinates of another CRS are interpolated."""
 _STEEPNESS: Final = 1.5
 """Largest change of an interpolated distance to the edge per metre (1 along an axis, √2 across)."""
 
@@ -63,7 +63,8 @@ def edge_distance(validity_lowres: Bools, *, step_m: float | tuple[float, float]
         outside = half - distance_transform_edt(~padded, sampling=step)
     else:
         outside = np.full(padded.shape, -np.hypot(padded.shape[0] * step[0], padded.shape[1] * step[1]))
-    return np.where(padded, inside, outside)[1:-1, 1:-1].astype(np.float32)
+    signed: npt.NDArray[np.float32] = np.where(padded, inside, outside)[1:-1, 1:-1].astype(np.float32)
+    return signed
 
 
 def owned(views: Sequence[RasterView], index: int, window: Window) -> Bools:
@@ -125,8 +126,8 @@ class _Rivalry:
                 result[:] = False
             return
         height, width = self.window.shape
-        rows = np.minimum(np.arange(0, height + _CELL_PX, _CELL_PX, np.float64), height) + self.window.row_start
-        cols = np.minimum(np.arange(0, width + _CELL_PX, _CELL_PX, np.float64), width) + self.window.col_start
+        rows = np.minimum(np.arange(0, height + _CELL_PX, _CELL_PX, dtype=np.float64), height) + self.window.row_start
+        cols = np.minimum(np.arange(0, width + _CELL_PX, _CELL_PX, dtype=np.float64), width) + self.window.col_start
         lead, inside = self._lead(*np.meshgrid(rows, cols, indexing="ij"))
         slack = 2 * _STEEPNESS * _CELL_PX * self.mine.gsd_m * 1.5
         lost = _all_corners((lead < -slack) & inside)
@@ -141,7 +142,9 @@ class _Rivalry:
         steps = np.arange(_CELL_PX)
         for part in range(0, cell_rows.size, 4096):
             at = slice(part, part + 4096)
-            rows = np.broadcast_to(cell_rows[at, None, None] * _CELL_PX + steps[:, None], (len(cell_rows[at]), 8, 8)).ravel()
+            rows = np.broadcast_to(
+                cell_rows[at, None, None] * _CELL_PX + steps[:, None], (len(cell_rows[at]), 8, 8)
+            ).ravel()
             cols = np.broadcast_to(cell_cols[at, None, None] * _CELL_PX + steps, (len(cell_cols[at]), 8, 8)).ravel()
             real = (rows < result.shape[0]) & (cols < result.shape[1])
             rows, cols = rows[real], cols[real]
@@ -193,8 +196,8 @@ class _PixelMap:
         self._nodes: tuple[Floats, Floats] | None = None
         if mine.crs_wkt != other.crs_wkt:
             height, width = window.shape
-            rows = np.arange(0, height + 2 * _NODE_PX, _NODE_PX, np.float64) + window.row_start
-            cols = np.arange(0, width + 2 * _NODE_PX, _NODE_PX, np.float64) + window.col_start
+            rows = np.arange(0, height + 2 * _NODE_PX, _NODE_PX, dtype=np.float64) + window.row_start
+            cols = np.arange(0, width + 2 * _NODE_PX, _NODE_PX, dtype=np.float64) + window.col_start
             lons, lats = mine.lonlat_from_pixel(*np.meshgrid(rows, cols, indexing="ij"))
             self._nodes = other.pixel_from_lonlat(lons, lats)
 
@@ -207,18 +210,18 @@ class _PixelMap:
 
 
 def _distance_at(view: RasterView, rows: Floats, cols: Floats) -> Floats:
-    """Edge distance, bilinear between the cells' centres, at pixel-corner coordinates of the raster itself."""
-    height, width = view.edge_distance_m.shape
-    grid = np.pad(view.edge_distance_m.astype(np.float64), 1, mode="edge")
-    step_row = view.georeference.height / height
-    step_col = view.georeference.width / width
-    # A ring of cells outside the frame, so that the distance falls to nought at the frame itself.
-    step_m = view.gsd_m * min(step_row, step_col)
-    for ring in (grid[0], grid[-1], grid[:, 0], grid[:, -1]):
-        np.minimum(ring - step_m, -step_m / 2, out=ring)
-    at = np.stack([rows / step_row + 0.5, cols / step_col + 0.5])
-    found: Floats = map_coordinates(grid, at, order=1, mode="nearest")
-    return found
+    """Metres to the edge of valid data at pixel-corner coordinates of the raster itself, < 0 outside the data:
+    bilinear between the cells' centres, and no more than the distance to the raster's frame."""
+    cell_rows, cell_cols = view.edge_distance_m.shape
+    height, width = view.georeference.height, view.georeference.width
+    scale = view.georeference.centre_scale()
+    at = np.stack([rows * (cell_rows / height) - 0.5, cols * (cell_cols / width) - 0.5])
+    found = map_coordinates(view.edge_distance_m, at, output=np.float64, order=1, mode="nearest")
+    to_frame_m = np.minimum(
+        np.minimum(rows, height - rows) * scale.gsd_y_m, np.minimum(cols, width - cols) * scale.gsd_x_m
+    )
+    distance: Floats = np.minimum(found, to_frame_m)
+    return distance
 
 
 def _corners(window: Window) -> tuple[Floats, Floats]:

@@ -26,7 +26,7 @@ OUTSIDE = -1
 
 _WGS84 = Geod(ellps="WGS84")
 _EDGE_STEP_DEG = 0.0005
-"""Footprint edges are cut to about 50 m, so that a straight line in degrees and one in the raster's CRS stay within 0.1 mm."""
+"""Footprint edges are cut to about 50 m: a line straight in degrees is then straight in the raster within 0.1 mm."""
 
 
 class StructureIndex:
@@ -72,7 +72,7 @@ class StructureIndex:
         return found
 
     def footprint_window(self, index: int) -> Window | None:
-        """Smallest window of the raster that holds the footprint of structure `index`; None where it does not lie in it."""
+        """Smallest window of the raster that holds structure `index`; None where it does not lie in the raster."""
         at = np.flatnonzero(self._numbers == index)
         if at.size == 0:
             return None

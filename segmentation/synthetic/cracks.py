@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import lfilter
+from scipy.spatial import Voronoi
 
 from segmentation.synthetic.noise import Floats, fractal_field
 from segmentation.synthetic.strokes import Bools, Points, Stroke, blurred, centre_pixels, composite, coverage
@@ -82,7 +83,7 @@ def _drift(rng: np.random.Generator, count: int, memory: float) -> Points:
 
 def widths_along(rng: np.random.Generator, count: int, *, width_px: float, variation: float, taper: bool) -> Points:
     """Width at each of `count` vertices: mean exactly `width_px` before the taper, ends thinning out with it."""
-    relative = np.exp(variation * (0.8 * _drift(rng, count, 12.0) + 0.5 * _drift(rng, count, 2.0)))
+    relative = np.exp(variation * (0.8 * _drift(rng, count, 14.0) + 0.6 * _drift(rng, count, 1.5)))
     relative = np.clip(relative / relative.mean(), 0.4, 2.2)
     if taper:
         at = np.linspace(0.0, 1.0, count)
@@ -104,7 +105,7 @@ def random_crack(
     taper: bool,
 ) -> Crack:
     """A main line of `length_px` and mean width `width_px`, with thinner and shorter `branches`."""
-    step = float(np.clip(1.2 * width_px, 2.5, 6.0))
+    step = float(np.clip(0.9 * width_px, 2.0, 4.0))
     line = walk(
         rng, start=start, heading_rad=heading_rad, length_px=length_px, step_px=step, wander=wander, jitter=jitter
     )
@@ -129,6 +130,31 @@ def random_crack(
             Stroke(branch, widths_along(rng, len(branch), width_px=thin, variation=variation, taper=False) * taper_off)
         )
     return Crack(tuple(strokes))
+
+
+def crack_network(
+    rng: np.random.Generator, *, window: Window, cell_px: float, width_px: float, kept: float
+) -> Crack | None:
+    """Map or alligator cracking over `window`: the borders of random cells of about `cell_px`, of which the share
+    `kept` is painted; None where nothing is left.
+    """
+    height, width = window.shape
+    count = max(8, round(1.4 * (height + 2 * cell_px) * (width + 2 * cell_px) / cell_px**2))
+    seeds = rng.uniform(0, 1, (count, 2)) * (height + 2 * cell_px, width + 2 * cell_px)
+    cells = Voronoi(seeds - cell_px + (window.row_start, window.col_start))
+    strokes = []
+    for a, b in cells.ridge_vertices:
+        if a < 0 or rng.random() > kept:
+            continue
+        ends = cells.vertices[[a, b]]
+        if np.hypot(*(ends[1] - ends[0])) > 3 * cell_px:
+            continue
+        line = Stroke(ends, np.ones(2)).resampled(5.0).vertices
+        bend = np.cumsum(rng.normal(0, 0.7, line.shape), axis=0)
+        bend -= np.linspace(0.0, 1.0, len(line))[:, None] * bend[-1]
+        mean = width_px * float(rng.uniform(0.6, 1.3))
+        strokes.append(Stroke(line + bend, widths_along(rng, len(line), width_px=mean, variation=0.3, taper=False)))
+    return Crack(tuple(strokes)) if strokes else None
 
 
 @dataclass(frozen=True, slots=True)

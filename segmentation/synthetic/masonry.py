@@ -84,9 +84,12 @@ def masonry(rng: np.random.Generator, shape: tuple[int, int], *, scale: float) -
     blocks = rng.random() < 0.25
     course = float(rng.uniform(28, 75) * scale * (1.8 if blocks else 1.0))
     layout = BondLayout(
-        course, course * float(rng.uniform(1.9, 3.4)), max(2.0, course * float(rng.uniform(0.06, 0.2))),
-        float(rng.uniform(0, course)), float(rng.uniform(0, course)),
-    )  # fmt: skip
+        course,
+        course * float(rng.uniform(1.9, 3.4)),
+        max(2.0, course * float(rng.uniform(0.06, 0.2))),
+        float(rng.uniform(0, course)),
+        float(rng.uniform(0, course)),
+    )
     families = ([0.58, 0.28, 0.20], [0.72, 0.40, 0.24], [0.42, 0.24, 0.20], [0.66, 0.52, 0.36], [0.48, 0.46, 0.44])
     base = np.array([0.66, 0.64, 0.60] if blocks else families[int(rng.integers(len(families)))])
     palette = base * rng.uniform(0.7, 1.25, (7, 1)) + rng.normal(0, 0.02, (7, 3))
@@ -94,18 +97,24 @@ def masonry(rng: np.random.Generator, shape: tuple[int, int], *, scale: float) -
     fine = float(rng.uniform(1.4, 3.0))
     bent = [fractal_field(rng, shape, coarsest_px=course, finest_px=6, persistence=0.5) for _ in range(2)]
     return MasonrySurface(
-        layout, np.asarray(palette, np.float32), (mortar, mortar * 0.97, mortar * 0.9),
+        layout,
+        np.asarray(palette, np.float32),
+        (mortar, mortar * 0.97, mortar * 0.9),
         fractal_field(rng, shape, coarsest_px=course, finest_px=fine, persistence=0.8),
         fractal_field(rng, shape, coarsest_px=300 * scale, finest_px=30 * scale, persistence=0.6),
-        (bent[0], bent[1]), 0.03 * course * float(rng.uniform(0.3, 1.4)), float(rng.uniform(0.03, 0.14)),
-        float(rng.uniform(0.1, 1.0)), Grain.draw(rng, shape), int(rng.integers(10_000)),
-    )  # fmt: skip
+        (bent[0], bent[1]),
+        0.03 * course * float(rng.uniform(0.3, 1.4)),
+        float(rng.uniform(0.03, 0.14)),
+        float(rng.uniform(0.1, 1.0)),
+        Grain.draw(rng, shape),
+        int(rng.integers(10_000)),
+    )
 
 
 def stepped_path(rng: np.random.Generator, layout: BondLayout, *, start_row: float, steps: int) -> Points:
     """A crack's way along the joints, down and to one side, now and then straight through a brick, ``(N, 2)``."""
     course = round((start_row - layout.row_px) / layout.course_px)
-    col = layout.col_px + layout.brick_px * float(rng.integers(0, 3))
+    col = layout.col_px + layout.brick_px * (float(rng.integers(0, 3)) + 0.5 * ((course + 1) % 2))
     side = float(rng.choice([-1.0, 1.0]))
     points = [(layout.row_px + course * layout.course_px, col)]
     for _ in range(steps):

@@ -91,7 +91,7 @@ class Grain:
         height, width = self.tile.shape
         rows = np.arange(window.row_start, window.row_stop) % height
         cols = np.arange(window.col_start, window.col_stop) % width
-        return self.tile[rows][:, cols]
+        return np.asarray(self.tile[rows][:, cols], np.float32)
 
 
 def relief(height: Floats, light: tuple[float, float]) -> Floats:

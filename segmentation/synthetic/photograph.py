@@ -15,7 +15,9 @@ Bytes = npt.NDArray[np.uint8]
 
 def quantised(image: Floats) -> Bytes:
     """``(H, W, 3)`` of [0, 1] as uint8, clipped."""
-    return np.asarray(np.clip(image * np.float32(255) + np.float32(0.5), 0, 255), np.uint8)
+    scaled = image * np.float32(255)
+    scaled += np.float32(0.5)
+    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
 
 def light_gradient(rng: np.random.Generator, shape: tuple[int, int], strength: float) -> Floats:
@@ -37,9 +39,12 @@ def photograph(rng: np.random.Generator, image: Floats) -> Bytes:
     image = mean + (image - mean) * np.float32(rng.uniform(0.7, 1.3))
     grey = image.mean(axis=2, keepdims=True)
     image = grey + (image - grey) * np.float32(rng.uniform(0.6, 1.35))
-    balance = np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
-    exposure = np.float32(np.exp(rng.normal(0.03, 0.25)))
-    image = np.clip(image * balance * exposure, 0.0, 1.25)
+    balance = np.exp(rng.normal(0, 0.03, 3)).astype(np.float32)
+    exposure = np.exp(rng.normal(0.03, 0.28)) * (0.5 / max(float(image.mean()), 0.05)) ** 0.4
+    highlight = float(np.percentile(image[::4, ::4], 97)) * exposure
+    limit = rng.uniform(0.85, 1.04)  # a camera meters: it seldom burns out a whole surface
+    exposure *= min(1.0, limit / max(highlight, 1e-3))
+    image = np.clip(image * balance * np.float32(exposure), 0.0, 1.25)
     image = image ** np.float32(np.exp(rng.normal(0, 0.15)))
     sigma = float(rng.choice([0.0, 0.45, 0.6, 0.8, 1.1, 1.6], p=[0.12, 0.2, 0.25, 0.23, 0.15, 0.05]))
     if sigma > 0:

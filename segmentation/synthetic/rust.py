@@ -13,7 +13,7 @@ from segmentation.synthetic.strokes import Bools, blurred, composite
 from segmentation.windows import Window
 
 _PALETTE = np.array(
-    [[0.16, 0.09, 0.07], [0.30, 0.15, 0.09], [0.46, 0.23, 0.12], [0.60, 0.32, 0.15], [0.72, 0.44, 0.24]], np.float32
+    [[0.15, 0.09, 0.08], [0.28, 0.16, 0.12], [0.42, 0.24, 0.16], [0.57, 0.34, 0.20], [0.70, 0.46, 0.28]], np.float32
 )
 """Dark core to fresh orange."""
 
@@ -105,6 +105,8 @@ class RustLook:
     """Opacity of the solid part, 0.75 … 1."""
     soft_px: float
     """Sigma of the optical blur of its edge."""
+    saturation: float
+    """1 as the palette, 0 grey."""
 
 
 def rust_texture(rng: np.random.Generator, shape: tuple[int, int], look: RustLook, grain_px: float) -> Floats:
@@ -118,6 +120,8 @@ def rust_texture(rng: np.random.Generator, shape: tuple[int, int], look: RustLoo
     part = (position - lower)[..., None]
     colour = _PALETTE[lower] * (1 - part) + _PALETTE[np.minimum(lower + 1, len(_PALETTE) - 1)] * part
     pits = smoothstep(crust, 1.3, 2.0) * np.float32(0.6 * look.contrast)
+    grey = colour.mean(axis=2, keepdims=True)
+    colour = grey + (colour - grey) * np.float32(look.saturation)
     shade = 1.0 + np.float32(0.12 * look.contrast) * relief(crust, (0.7, 0.7)) - pits
     return np.asarray(np.clip(colour * np.clip(shade, 0.2, 1.5)[..., None], 0.0, 1.0), np.float32)
 

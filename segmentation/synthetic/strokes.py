@@ -7,11 +7,15 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from segmentation.synthetic.noise import Floats
+from segmentation.synthetic.noise import Floats, resize
 from segmentation.windows import Window
 
 Points = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Spans = npt.NDArray[np.intp]
+
+_BATCH_PIXELS = 200_000
+"""Candidate pixels worked on at once: bounds memory, and fits the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def coverage(stroke: Stroke, window: Window, strengths: Points | None = None) ->
     near = ((middle > -reach - 8) & (middle < np.array([height, width]) + reach + 8)).all(axis=1)
     half_box = int(np.ceil(reach + np.abs(delta).max() / 2))
     offsets = np.arange(-half_box, half_box + 1)
-    batch = max(1, 2_000_000 // offsets.size**2)
+    batch = max(1, _BATCH_PIXELS // offsets.size**2)
     chosen = np.flatnonzero(near)
     for at in range(0, chosen.size, batch):
         s = chosen[at : at + batch]
@@ -142,7 +146,7 @@ def spots(
     reach = float(radii_px.max()) + soft_px + 1
     near = np.flatnonzero(((local > -reach) & (local < np.array([height, width]) + reach)).all(axis=1))
     offsets = np.arange(-int(reach) - 1, int(reach) + 2)
-    batch = max(1, 2_000_000 // offsets.size**2)
+    batch = max(1, _BATCH_PIXELS // offsets.size**2)
     for at in range(0, near.size, batch):
         s = near[at : at + batch]
         rows = np.floor(local[s, 0]).astype(int)[:, None, None] + offsets[None, :, None]
@@ -158,11 +162,36 @@ def spots(
 
 def polygon_opacity(window: Window, vertices: Points, *, soft_px: float) -> Floats:
     """Opacity ``(rows, cols)`` of the polygon `vertices` ``(N, 2)``, its edge blurred by `soft_px`."""
-    picture = Image.new("L", (window.shape[1], window.shape[0]))
-    local = vertices - (window.row_start, window.col_start) - 0.5
+    shrink = 4 if soft_px >= 4.0 else 1
+    margin = int(np.ceil(3 * soft_px / shrink)) if soft_px >= 0.2 else 0
+    rows, cols = (-(-n // shrink) + 2 * margin for n in window.shape)
+    picture = Image.new("L", (cols * shrink, rows * shrink))
+    local = vertices - (window.row_start, window.col_start) + margin * shrink - 0.5
     ImageDraw.Draw(picture).polygon([(float(c), float(r)) for r, c in local], fill=255)
-    opacity = np.asarray(picture, np.float32) / np.float32(255)
-    return blurred(opacity, soft_px)
+    picture = picture.reduce(shrink)
+    opacity = blurred(np.asarray(picture, np.float32) / np.float32(255), soft_px / shrink)
+    if shrink == 1:
+        return opacity[margin : margin + window.shape[0], margin : margin + window.shape[1]]
+    box = (margin, margin, margin + window.shape[1] / shrink, margin + window.shape[0] / shrink)
+    return resize(opacity, window.shape, box)
+
+
+def convex_spans(vertices: Points, height: int, width: int) -> tuple[int, Spans]:
+    """Pixels of a raster whose centres lie in the convex polygon `vertices` ``(N, 2)``: its first row, and for it and
+    each row below the half-open column span, ``(rows, 2)``.
+    """
+    first = int(np.clip(np.ceil(vertices[:, 0].min() - 0.5), 0, height))
+    stop = int(np.clip(np.ceil(vertices[:, 0].max() - 0.5), first, height))
+    centres = np.arange(first, stop) + 0.5
+    left, right = np.full(centres.size, np.inf), np.full(centres.size, -np.inf)
+    for a, b in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
+        if a[0] == b[0]:
+            continue
+        t = (centres - a[0]) / (b[0] - a[0])
+        cols = np.where((t >= 0) & (t <= 1), a[1] + t * (b[1] - a[1]), np.nan)
+        left, right = np.fmin(left, cols), np.fmax(right, cols)
+    spans = np.ceil(np.stack([left, right], axis=1) - 0.5)
+    return first, np.clip(np.nan_to_num(spans, posinf=0, neginf=0), 0, width).astype(np.intp)
 
 
 def blurred(field: Floats, sigma_px: float) -> Floats:

@@ -79,11 +79,11 @@ class LayeredSurface:
             np.multiply(light, np.float32(base), out=image[..., channel])
             if hue is not None and shift:
                 image[..., channel] += np.float32(shift) * hue
-        for layer in self.spot_layers:
+        for dots in self.spot_layers:
             opacity = spots(
-                window, layer.centres, layer.radii_px, layer.angles, flatness=layer.flatness, soft_px=layer.soft_px
+                window, dots.centres, dots.radii_px, dots.angles, flatness=dots.flatness, soft_px=dots.soft_px
             )
-            composite(image, opacity * np.float32(layer.opacity), np.asarray(layer.colour, np.float32))
+            composite(image, opacity * np.float32(dots.opacity), np.asarray(dots.colour, np.float32))
         return image
 
 
@@ -145,60 +145,98 @@ def concrete(
     if finish == "cast":
         streak = fractal_field(rng, shape, coarsest_px=30, finest_px=3, persistence=0.8, stretch=(40 * scale, scale))
         layers.append(Layer(streak, rng.uniform(0.0, 0.05)))
+        flecks = fractal_field(
+            rng,
+            shape,
+            coarsest_px=14 * scale,
+            finest_px=max(2.2 * scale, 1.4),
+            persistence=0.55,
+            stretch=(float(rng.uniform(0.7, 1.8)), float(rng.uniform(0.7, 1.4))),
+        )
+        onset = rng.uniform(1.1, 2.2)
+        layers.append(Layer(flecks, -rng.uniform(0.04, 0.28), threshold=(onset, onset + rng.uniform(0.2, 0.6))))
         spot_layers += [
             random_spots(
-                rng, shape, per_mpx=rng.uniform(20, 900) / scale**1.5, radius_px=(0.6, 3.2 * scale + 0.6),
-                flatness=rng.uniform(0.5, 0.95), angle_rad=None, soft_px=1.0, colour=dark, opacity=rng.uniform(0.4, 0.95),
+                rng,
+                shape,
+                per_mpx=rng.uniform(20, 900) / scale**1.5,
+                radius_px=(0.6, 3.2 * scale + 0.6),
+                flatness=rng.uniform(0.5, 0.95),
+                angle_rad=None,
+                soft_px=1.0,
+                colour=dark,
+                opacity=rng.uniform(0.4, 0.95),
             ),
-            random_spots(
-                rng, shape, per_mpx=rng.uniform(0, 1200) / scale**1.5, radius_px=(1.5, 7.0 * scale),
-                flatness=rng.uniform(0.35, 0.7), angle_rad=rng.uniform(0, np.pi), soft_px=1.6,
-                colour=(base[0] * 0.72, base[1] * 0.74, base[2] * 0.72), opacity=rng.uniform(0.3, 0.8),
-            ),
-        ]  # fmt: skip
+        ]
     elif finish == "brushed":
         streak = fractal_field(rng, shape, coarsest_px=12, finest_px=1.4, persistence=0.9, stretch=(1.0, 30 * scale))
         layers.append(Layer(streak, rng.uniform(0.02, 0.06)))
     else:
-        stones = fractal_field(
-            rng, shape, coarsest_px=7 * scale, finest_px=max(3.0 * scale, 1.5), persistence=0.5
-        )
+        stones = fractal_field(rng, shape, coarsest_px=7 * scale, finest_px=max(3.0 * scale, 1.5), persistence=0.5)
         layers.append(Layer(stones, rng.uniform(0.08, 0.25), threshold=(0.2, 0.6)))
         layers.append(Layer(stones, rng.uniform(0.05, 0.15), light=(0.8, 0.6)))
         spot_layers.append(
             random_spots(
-                rng, shape, per_mpx=rng.uniform(500, 4000) / scale**2, radius_px=(0.8, 3.5 * scale), flatness=0.75,
-                angle_rad=None, soft_px=1.2, colour=_tinted(rng, rng.uniform(0.25, 0.9), 0.05, 0.05), opacity=0.6,
+                rng,
+                shape,
+                per_mpx=rng.uniform(500, 4000) / scale**2,
+                radius_px=(0.8, 3.5 * scale),
+                flatness=0.75,
+                angle_rad=None,
+                soft_px=1.2,
+                colour=_tinted(rng, rng.uniform(0.25, 0.9), 0.05, 0.05),
+                opacity=0.6,
             )
-        )  # fmt: skip
+        )
     return LayeredSurface(
-        base, tuple(layers), Grain.draw(rng, shape), rng.uniform(0.006, 0.03), hue,
-        (rng.normal(0, 0.012), 0.0, rng.normal(0, 0.012)), tuple(spot_layers),
-    )  # fmt: skip
+        base,
+        tuple(layers),
+        Grain.draw(rng, shape),
+        rng.uniform(0.006, 0.03),
+        hue,
+        (rng.normal(0, 0.012), 0.0, rng.normal(0, 0.012)),
+        tuple(spot_layers),
+    )
 
 
 def asphalt(rng: np.random.Generator, shape: tuple[int, int], *, scale: float) -> LayeredSurface:
     """Asphalt: dark binder with lighter stones, from new (dark) to worn (grey)."""
     base = _tinted(rng, rng.uniform(0.18, 0.55), 0.015, 0.02)
-    stones = fractal_field(rng, shape, coarsest_px=max(6 * scale, 2.0), finest_px=max(1.6 * scale, 1.2), persistence=0.9)
+    stones = fractal_field(
+        rng, shape, coarsest_px=max(6 * scale, 2.0), finest_px=max(1.6 * scale, 1.2), persistence=0.9
+    )
     layers = (
         Layer(fractal_field(rng, shape, coarsest_px=500 * scale, finest_px=20 * scale, persistence=0.6), 0.06),
         Layer(stones, rng.uniform(0.06, 0.18)),
         Layer(stones, rng.uniform(0.05, 0.16), light=(0.8, 0.6)),
     )
     pale = random_spots(
-        rng, shape, per_mpx=rng.uniform(1000, 9000) / scale**1.6, radius_px=(0.6, 2.6 * scale + 0.4), flatness=0.7,
-        angle_rad=None, soft_px=1.0, colour=_tinted(rng, min(0.85, base[1] * 1.9), 0.03, 0.04),
+        rng,
+        shape,
+        per_mpx=rng.uniform(1000, 9000) / scale**1.6,
+        radius_px=(0.6, 2.6 * scale + 0.4),
+        flatness=0.7,
+        angle_rad=None,
+        soft_px=1.0,
+        colour=_tinted(rng, min(0.85, base[1] * 1.9), 0.03, 0.04),
         opacity=rng.uniform(0.2, 0.8),
-    )  # fmt: skip
+    )
     return LayeredSurface(base, layers, Grain.draw(rng, shape), rng.uniform(0.02, 0.07), spot_layers=(pale,))
 
 
 _STEEL_PAINTS = (
-    (0.55, 0.57, 0.58), (0.42, 0.47, 0.52), (0.30, 0.42, 0.36), (0.38, 0.50, 0.40), (0.75, 0.76, 0.74),
-    (0.25, 0.36, 0.50), (0.62, 0.60, 0.50), (0.20, 0.21, 0.22), (0.72, 0.62, 0.22), (0.60, 0.16, 0.13),
+    (0.55, 0.57, 0.58),
+    (0.42, 0.47, 0.52),
+    (0.30, 0.42, 0.36),
+    (0.38, 0.50, 0.40),
+    (0.75, 0.76, 0.74),
+    (0.25, 0.36, 0.50),
+    (0.62, 0.60, 0.50),
+    (0.20, 0.21, 0.22),
+    (0.72, 0.62, 0.22),
+    (0.60, 0.16, 0.13),
     (0.45, 0.25, 0.19),
-)  # fmt: skip
+)
 """Greys, greens, white, blue, buff, black, yellow; the last two are red and red-oxide paint, which is not rust."""
 
 
@@ -217,30 +255,47 @@ def painted_steel(
     layers = (
         Layer(fractal_field(rng, shape, coarsest_px=600 * scale, finest_px=35 * scale, persistence=0.6), 0.05),
         Layer(runs, -rng.uniform(0.03, 0.2), threshold=(0.4, 2.2)),
-        Layer(fractal_field(rng, shape, coarsest_px=9 * scale, finest_px=2 * scale, persistence=0.8),
-              rng.uniform(0.0, 0.03), light=(0.8, 0.5)),
-    )  # fmt: skip
+        Layer(
+            fractal_field(rng, shape, coarsest_px=9 * scale, finest_px=2 * scale, persistence=0.8),
+            rng.uniform(0.0, 0.03),
+            light=(0.8, 0.5),
+        ),
+    )
     chips = random_spots(
-        rng, shape, per_mpx=rng.uniform(0, 150), radius_px=(0.6, 3.0 * scale), flatness=0.7, angle_rad=None, soft_px=1.0,
-        colour=(base[0] * 0.55, base[1] * 0.55, base[2] * 0.55), opacity=rng.uniform(0.2, 0.7),
-    )  # fmt: skip
+        rng,
+        shape,
+        per_mpx=rng.uniform(0, 150),
+        radius_px=(0.6, 3.0 * scale),
+        flatness=0.7,
+        angle_rad=None,
+        soft_px=1.0,
+        colour=(base[0] * 0.55, base[1] * 0.55, base[2] * 0.55),
+        opacity=rng.uniform(0.2, 0.7),
+    )
     hue = fractal_field(rng, shape, coarsest_px=300 * scale, finest_px=40 * scale, persistence=0.6)
     return LayeredSurface(
-        base, layers, Grain.draw(rng, shape), rng.uniform(0.004, 0.02), hue,
-        (rng.normal(0, 0.01), 0.0, rng.normal(0, 0.01)), (chips,),
-    )  # fmt: skip
+        base,
+        layers,
+        Grain.draw(rng, shape),
+        rng.uniform(0.004, 0.02),
+        hue,
+        (rng.normal(0, 0.01), 0.0, rng.normal(0, 0.01)),
+        (chips,),
+    )
 
 
 def galvanised_steel(rng: np.random.Generator, shape: tuple[int, int], *, scale: float) -> LayeredSurface:
     """Galvanised steel: spangle, white bloom, streaks."""
     spangle = fractal_field(rng, shape, coarsest_px=26 * scale, finest_px=13 * scale, persistence=0.9)
     layers = (
-        Layer(spangle, rng.uniform(0.02, 0.08), threshold=(-0.15, 0.15)),
-        Layer(spangle, rng.uniform(0.02, 0.07), threshold=(0.6, 0.8)),
-        Layer(fractal_field(rng, shape, coarsest_px=300 * scale, finest_px=6 * scale, persistence=0.7),
-              rng.uniform(0.04, 0.10)),
+        Layer(spangle, rng.uniform(0.01, 0.05), threshold=(-0.25, 0.25)),
+        Layer(spangle, rng.uniform(0.01, 0.05), threshold=(0.5, 0.9)),
+        Layer(
+            fractal_field(rng, shape, coarsest_px=300 * scale, finest_px=6 * scale, persistence=0.7),
+            rng.uniform(0.04, 0.10),
+        ),
         Layer(fractal_field(rng, shape, coarsest_px=24, finest_px=2, persistence=0.8, stretch=(30 * scale, 1.0)), 0.03),
-    )  # fmt: skip
+    )
     base = _tinted(rng, rng.uniform(0.4, 0.75), -0.015, 0.015)
     return LayeredSurface(base, layers, Grain.draw(rng, shape), rng.uniform(0.005, 0.02))
 
@@ -261,17 +316,39 @@ def plaster(rng: np.random.Generator, shape: tuple[int, int], *, scale: float) -
 
 def clutter(rng: np.random.Generator, shape: tuple[int, int], *, scale: float) -> LayeredSurface:
     """Whatever else is in a photograph: vegetation, soil, wood, cloth, sky: a colour and a texture at random."""
-    colours = ((0.15, 0.28, 0.10), (0.30, 0.38, 0.15), (0.48, 0.38, 0.27), (0.60, 0.72, 0.85), (0.36, 0.26, 0.18),
-               (0.10, 0.10, 0.11), (0.70, 0.68, 0.60))  # fmt: skip
+    colours = (
+        (0.15, 0.28, 0.10),
+        (0.30, 0.38, 0.15),
+        (0.48, 0.38, 0.27),
+        (0.60, 0.72, 0.85),
+        (0.36, 0.26, 0.18),
+        (0.10, 0.10, 0.11),
+        (0.70, 0.68, 0.60),
+        (0.55, 0.30, 0.18),
+        (0.66, 0.42, 0.16),
+        (0.40, 0.10, 0.09),
+        (0.85, 0.85, 0.84),
+    )
     base = np.array(colours[int(rng.integers(len(colours)))]) * rng.uniform(0.6, 1.2)
     stretch = (1.0, 1.0) if rng.random() < 0.6 else (float(rng.uniform(4, 30)), 1.0)
     rough = fractal_field(
-        rng, shape, coarsest_px=rng.uniform(6, 60) * scale, finest_px=rng.uniform(1.5, 5), persistence=0.8, stretch=stretch
+        rng,
+        shape,
+        coarsest_px=rng.uniform(6, 60) * scale,
+        finest_px=rng.uniform(1.5, 5),
+        persistence=0.8,
+        stretch=stretch,
     )
-    strength = rng.choice([0.02, 0.15, 0.4])
+    looks_like_rust = base[0] > 1.5 * base[2] and base[0] > 0.35
+    strength = 0.03 if looks_like_rust else rng.choice([0.02, 0.15, 0.4])
     hue = fractal_field(rng, shape, coarsest_px=40 * scale, finest_px=4 * scale, persistence=0.8)
+    turn = rng.normal(0, 0.12, 3) * strength * base.mean()
     layers = (Layer(rough, strength), Layer(rough, strength, light=(0.8, 0.5)))
     return LayeredSurface(
-        (float(base[0]), float(base[1]), float(base[2])), layers, Grain.draw(rng, shape), 0.02, hue,
-        (rng.normal(0, 0.15) * strength, rng.normal(0, 0.1) * strength, rng.normal(0, 0.1) * strength),
-    )  # fmt: skip
+        (float(base[0]), float(base[1]), float(base[2])),
+        layers,
+        Grain.draw(rng, shape),
+        0.02,
+        hue,
+        (float(turn[0]), float(turn[1]), float(turn[2])),
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor, isfinite, log10
 
 from segmentation.records import CrackMeasure
@@ -26,7 +27,7 @@ class ProfileChart:
     """Crack width against distance along the crack, with its ± and the limit of measurement."""
 
     line: str
-    """SVG path of the width; runs on the limit wherever the width is below it."""
+    """SVG path of the width; interrupted wherever the width is below the limit."""
     band: str
     """SVG path of the width ± its uncertainty."""
     limit_y: float
@@ -45,7 +46,7 @@ class ProfileChart:
 def profile_chart(measure: CrackMeasure) -> ProfileChart | None:
     """The width profile of one crack; None where it has fewer than two finite points or no width above the limit.
 
-    Widths below the resolvable width are drawn on the limit, since the figure itself is not carried by the GSD.
+    Widths below the resolvable width are not drawn, since the GSD does not carry their figure.
     """
     points = [(s, w) for s, w in measure.profile if isfinite(s) and isfinite(w)]
     limit = measure.resolvable_width_mm
@@ -61,17 +62,39 @@ def profile_chart(measure: CrackMeasure) -> ProfileChart | None:
     def y(width_mm: float) -> float:
         return HEIGHT_PX - _BOTTOM - min(max(width_mm, 0.0), top_mm) / top_mm * (HEIGHT_PX - _TOP - _BOTTOM)
 
-    stated = [(s, max(w, limit)) for s, w in points]
-    upper = [(x(s), y(w + plus)) for s, w in stated]
-    lower = [(x(s), y(max(w - plus, 0.0))) for s, w in reversed(stated)]
+    runs = stated_runs(points, limit)
+    bands = (
+        [(x(s), y(w + plus)) for s, w in run] + [(x(s), y(max(w - plus, 0.0))) for s, w in reversed(run)]
+        for run in runs
+    )
     return ProfileChart(
-        line=path_data([(x(s), y(w)) for s, w in stated]),
-        band=path_data(upper + lower) + "Z",
+        line="".join(path_data([(x(s), y(w)) for s, w in run]) for run in runs),
+        band="".join(path_data(band) + "Z" for band in bands),
         limit_y=round(y(limit), 1),
         limit_label=f"below {limit_text(limit)}: not measurable",
         x_ticks=tuple(Tick(round(x(start + s), 1), number_text(s, digits=2)) for s in nice_steps(length)),
         y_ticks=tuple(Tick(round(y(w), 1), number_text(w, digits=2)) for w in nice_steps(top_mm)),
     )
+
+
+def stated_runs(points: Sequence[tuple[float, float]], limit: float) -> list[list[tuple[float, float]]]:
+    """The stretches of a profile at or above the limit, cut where it crosses the limit.
+
+    >>> stated_runs([(0.0, 2.0), (1.0, 4.0), (2.0, 4.0), (3.0, 1.0)], 3.0)
+    [[(0.5, 3.0), (1.0, 4.0), (2.0, 4.0), (2.3333333333333335, 3.0)]]
+    """
+    runs: list[list[tuple[float, float]]] = []
+    run: list[tuple[float, float]] = [points[0]] if points and points[0][1] >= limit else []
+    for (s0, w0), (s1, w1) in pairwise(points):
+        crossing = (s0 + (limit - w0) / (w1 - w0) * (s1 - s0), limit) if (w0 >= limit) != (w1 >= limit) else None
+        if crossing is not None and w0 < limit:
+            run = [crossing]
+        if w1 >= limit:
+            run.append((s1, w1))
+        elif crossing is not None:
+            runs.append([*run, crossing])
+            run = []
+    return [*runs, run] if run else runs
 
 
 def path_data(points: Sequence[tuple[float, float]]) -> str:

@@ -5,6 +5,7 @@ HTML and any later format are rendered from these records, so that they cannot s
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from segmentation.classes import CLASS_NAMES
 from segmentation.georeference import Georeference
@@ -12,7 +13,7 @@ from segmentation.records import CrackMeasure, Defect, RunIdentity, StructureRes
 from tasks.report.charts import ProfileChart, profile_chart
 from tasks.report.method import resolvable_width_mm
 from tasks.report.places import Place, place_of
-from tasks.report.severity import Severity, severity_of, unseen_reason
+from tasks.report.severity import Severity, grade_words, severity_of, unseen_reason
 from tasks.report.wording import (
     NOT_MEASURED,
     area_text,
@@ -27,6 +28,8 @@ from tasks.report.wording import (
     width_text,
     with_unit,
 )
+
+_UNITS: Final = {"m2": "m²"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class GradeRow:
     """In the order of the table's states; a dash where the standard has none."""
     unit: str
     grade: str
+    """The grade's own name."""
+    remarks: str
+    """What limits it."""
     severity: Severity
 
 
@@ -95,33 +101,36 @@ def summary_sentence(result: StructureResult, run: RunIdentity) -> str:
             "condition."
         )
     whole = result.footprint_area_m2
-    seen = f"{coverage_text(result.coverage_percent)} of the footprint was inspected ({area_text(result.inspected_area_m2)}"
-    seen += f" of {area_text(whole)})" if whole is not None else ")"
-    rest = "" if result.coverage_percent >= 100 else ", and nothing is known of the rest"
-    return f"{seen}{rest}: {_cracks_words(result, run)}, and {_rust_words(result)}."
+    of_whole = f" of {area_text(whole)}" if whole is not None else ""
+    areas = f"{area_text(result.inspected_area_m2)}{of_whole}"
+    known = whole is not None
+    seen = f"On the inspected {coverage_text(result.coverage_percent)} of the footprint ({areas})" if known else ""
+    seen = seen or f"On the inspected {areas}, of a footprint of unknown size"
+    rest = "" if known and result.coverage_percent >= 100 else "; nothing is known of the rest"
+    return f"{seen}: {_cracks_words(result, run)}; {_rust_words(result)}{rest}."
 
 
 def _cracks_words(result: StructureResult, run: RunIdentity) -> str:
     limit_mm = resolvable_width_mm(result, run)
     if result.cracks.count == 0:
         caveat = f" (cracks thinner than {limit_text(limit_mm)} may be missed)" if limit_mm is not None else ""
-        return f"no crack was found there{caveat}"
-    found = count_text(result.cracks.count, "crack", "cracks")
+        return f"no crack was found{caveat}"
+    found, single = count_text(result.cracks.count, "crack", "cracks"), result.cracks.count == 1
     length = with_unit(result.cracks.total_length_m, "m")
-    total = f"{length} long" if result.cracks.count == 1 else f"{length} long in total"
+    total = f"{length} long" if single else f"{length} long in total"
     widest = widest_text(result)
     if widest is None:
         bound = f" ({below_text(limit_mm)})" if limit_mm is not None else ""
-        return f"{found} found, {total}, none wide enough to be measured{bound}"
-    return f"{found} found, {total}, {'' if result.cracks.count == 1 else 'the widest '}{widest} wide"
+        return f"{found}, {total}, {'not' if single else 'none'} wide enough to be measured{bound}"
+    return f"{found}, {total}, {'at its widest' if single else 'the widest'} {widest}"
 
 
 def _rust_words(result: StructureResult) -> str:
     if result.rust.patch_count == 0:
-        return "no rust was found there"
+        return "no rust was found"
     patches = count_text(result.rust.patch_count, "rust patch", "rust patches")
     share = share_text(result.rust.percent_of_inspected)
-    return f"{patches} found, {area_text(result.rust.area_m2)} or {share} of {clean_text(result.rust.denominator)}"
+    return f"{patches}, {area_text(result.rust.area_m2)} or {share} of the {clean_text(result.rust.denominator)}"
 
 
 def widest_text(result: StructureResult) -> str | None:
@@ -144,8 +153,9 @@ def key_facts(result: StructureResult, run: RunIdentity) -> tuple[Fact, ...]:
     unseen = None if whole is None else max(0.0, whole - result.inspected_area_m2)
     facts = [
         Fact("Footprint", area_text(whole)),
-        Fact("Inspected", f"{area_text(result.inspected_area_m2)} ({coverage_text(result.coverage_percent)})"),
-        Fact("Not inspected", "the part outside the footprint is unknown" if unseen is None else area_text(unseen)),
+        Fact("Inspected", area_text(result.inspected_area_m2)),
+        Fact("Coverage", coverage_text(result.coverage_percent) if whole is not None else NOT_MEASURED),
+        Fact("Not inspected", NOT_MEASURED if unseen is None else area_text(unseen)),
         Fact("Cracks", count_text(cracks.count, "crack", "cracks") + (" found" if cracks.count == 0 else "")),
     ]
     if cracks.count:
@@ -155,7 +165,10 @@ def key_facts(result: StructureResult, run: RunIdentity) -> tuple[Fact, ...]:
     )
     if rust.patch_count:
         share = share_text(rust.percent_of_inspected)
-        facts += [Fact("Rusted area", area_text(rust.area_m2)), Fact("Rust share", f"{share} of {clean_text(rust.denominator)}")]
+        facts += [
+            Fact("Rusted area", area_text(rust.area_m2)),
+            Fact("Rust share", f"{share} of the {clean_text(rust.denominator)}"),
+        ]
     if rust.astm_d610_grade is not None:
         kind = f", {clean_text(rust.astm_d610_distribution)}" if rust.astm_d610_distribution else ""
         facts.append(Fact("Rust grade, ASTM D610", f"{rust.astm_d610_grade}{kind}"))
@@ -175,19 +188,25 @@ def _crack_facts(result: StructureResult, run: RunIdentity) -> list[Fact]:
     if measures and limit_mm is not None:
         # No crack's own ± holds for a figure over all cracks; the largest is on the safe side.
         plus = max(measure.width_uncertainty_mm for measure in measures)
-        for label, value in (("Width, 95th percentile", cracks.p95_width_mm), ("Width, mean", cracks.mean_width_mm)):
+        for label, value in (
+            ("Width, 95th percentile, worst crack", cracks.p95_width_mm),
+            ("Width, mean of the measurable", cracks.mean_width_mm),
+        ):
             facts.append(
                 Fact(label, width_text(value, uncertainty_mm=plus, resolvable_mm=limit_mm, below_resolution=False))
             )
     if cracks.below_resolution_count:
         bound = f"each {below_text(limit_mm)}" if limit_mm is not None else "below the limit"
-        facts.append(Fact("Too thin to measure", f"{count_text(cracks.below_resolution_count, 'crack', 'cracks')}, {bound}"))
+        facts.append(
+            Fact("Too thin to measure", f"{count_text(cracks.below_resolution_count, 'crack', 'cracks')}, {bound}")
+        )
     return facts
 
 
 def grade_states(result: StructureResult) -> tuple[str, ...]:
-    """The condition states that any standard of this structure gives quantities for, in order."""
-    return tuple(sorted({clean_text(state) for grade in result.grades for state in grade.quantities}))
+    """The condition states that any standard of this structure gives quantities for, in its order."""
+    states = [clean_text(state) for grade in result.grades for state in grade.quantities]
+    return tuple(sorted(dict.fromkeys(states), key=lambda state: state == "not graded"))
 
 
 def grade_rows(result: StructureResult) -> tuple[GradeRow, ...]:
@@ -198,15 +217,16 @@ def grade_rows(result: StructureResult) -> tuple[GradeRow, ...]:
     rows = []
     for grade in result.grades:
         quantities = {clean_text(state): value for state, value in grade.quantities.items()}
-        reached = [state for state, value in grade.quantities.items() if value > 0] + [grade.grade]
+        name, remarks = grade_words(grade)
         rows.append(
             GradeRow(
                 standard=clean_text(f"{grade.standard} {grade.version}"),
                 element=clean_text(grade.element),
                 quantities=tuple(number_text(quantities[s]) if s in quantities else "–" for s in states),
-                unit=clean_text(grade.unit) if grade.quantities else "–",
-                grade=clean_text(grade.grade),
-                severity=max((severity_of(state) for state in reached), key=lambda severity: severity.rank),
+                unit=_UNITS.get(grade.unit, clean_text(grade.unit)) if grade.quantities else "–",
+                grade=clean_text(name),
+                remarks=clean_text(remarks),
+                severity=severity_of(name),
             )
         )
     return tuple(rows)
@@ -225,10 +245,10 @@ def defect_row(number: int, defect: Defect, georeferences: Mapping[str, Georefer
         length=number_text(measure.length_m) if measure is not None else "–",
         max_width=_width(measure, measure.max_width_mm, below_resolution=defect.below_resolution) if measure else "–",
         mean_width=_width(measure, measure.mean_width_mm, below_resolution=defect.below_resolution) if measure else "–",
-        area=number_text(defect.area_m2 * 1e4),
+        area=number_text(defect.area_m2),
         confidence=number_text(defect.confidence, digits=2),
         position=_position(place),
-        pixel=f"{clean_text(defect.raster_name)}, row {int(place.row)}, col {int(place.col)}",
+        pixel=f"{clean_text(defect.raster_name, most_chars=80)}, row {int(place.row)}, col {int(place.col)}",
     )
 
 
@@ -283,5 +303,3 @@ def _position(place: Place) -> str:
     if place.lon is None or place.lat is None:
         return "local frame, no place on the earth"
     return position_text(place.lon, place.lat)
-
-

@@ -5,18 +5,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from segmentation.records import RunIdentity, StructureResult
+from tasks.report.severity import unseen_reason
 from tasks.report.wording import clean_text, limit_text, number_text
 
 DISCLAIMER: Final = (
     "Grades are indicative. Verify them against the licensed text of the standard; an engineer decides and signs."
 )
 OVERLAP_RULE: Final = (
-    "Where rasters overlap, each place of the structure belongs to one raster only, the one that sees it best, "
-    "and is measured, counted and pictured there; no damage is counted twice."
+    "Where rasters overlap, each place of the structure belongs to one raster and is measured and counted there alone: "
+    "the one with the finer GSD; among equals (within 5 %) the one in which the place lies farther from the edge of "
+    "its data. Nothing is counted twice."
 )
 UNCERTAINTY_RULE: Final = (
-    "Each width carries a ± (about 95 %): it joins the sampling of the picture (the GSD at that place), the spread of "
-    "the widths along the crack and the blur of its edges. It does not cover a wrong GSD or a missed crack."
+    "Each width carries a ± (about 95 %). Measured by profiles across the crack it is twice the root of the sum of the "
+    "squares of the sampling (0.05 pixel), the scatter of single widths about their running median, and what an error "
+    "of the picture's blur would change. Measured by the distance transform of the mask it is twice the root of the "
+    "squares of 0.35 pixel and of the scatter, and at least a quarter of the width. It does not cover a wrong GSD or a "
+    "missed crack. Over all cracks of a structure the largest ± is stated."
+)
+COLOURS: Final = (
+    "Colours follow the words: CS1 to CS3, low to high, or the rust grade Ri (0 and 1, 2 and 3, 4, 5). The colour of a "
+    "rust grade is this report's own order; no standard gives one. Cracks too thin to be measured are not graded."
 )
 NO_CLAIM: Final = (
     "Found means: seen by the model in the picture. Damage that is hidden, under water, in shadow, under paint or "
@@ -61,6 +70,8 @@ def resolvable_width_mm(result: StructureResult, run: RunIdentity) -> float | No
 
 def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: str | None) -> tuple[str, ...]:
     """Method and limits at this GSD, a sentence or two each, in the order of reading."""
+    if unseen_reason(result) is not None:
+        return ("No pixel of this structure was classified, so nothing was measured and nothing graded.", OVERLAP_RULE)
     limit_mm = resolvable_width_mm(result, run)
     paragraphs = [
         f"Every pixel was classified as background, crack or rust by the model {clean_text(run.model.name)} "
@@ -77,9 +88,12 @@ def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: 
             )
         )
     paragraphs += [UNCERTAINTY_RULE, OVERLAP_RULE, NO_CLAIM]
+    if run.settings:
+        settings = ", ".join(f"{name} {value}" for name, value in sorted(run.settings.items()))
+        paragraphs.append(clean_text(f"Settings that change the result: {settings}."))
     if seam_proof is not None:
         paragraphs.append(clean_text(seam_proof))
-    paragraphs.append(DISCLAIMER)
+    paragraphs += [COLOURS, DISCLAIMER]
     return tuple(paragraphs)
 
 

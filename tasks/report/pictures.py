@@ -1,8 +1,8 @@
-"""Pictures of damage: native crops with and without outline, overviews, scale bars. Windows only, never whole rasters."""
+"""Pictures of damage: native crops with and without outline, overviews, scale bars. Read in windows only."""
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import ceil, floor, hypot, log10
 from typing import Final, Protocol
@@ -17,6 +17,7 @@ from segmentation.classes import PixelClass
 from segmentation.georeference import Georeference
 from segmentation.records import Defect
 from segmentation.windows import Window
+from tasks.report.places import pixel_of
 
 Pixels = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -26,6 +27,8 @@ CLASS_COLOURS: Final[dict[PixelClass, Rgb]] = {PixelClass.CRACK: (86, 180, 233),
 """Sky blue and yellow: told apart with every kind of colour blindness (after Okabe and Ito, 2008)."""
 _DARK: Final[Rgb] = (16, 22, 30)
 _WHITE: Final[Rgb] = (255, 255, 255)
+_TALL: Final = 1.25
+"""Overviews taller than this share of their width are turned, to fill the page's width."""
 _QUALITIES: Final = (88, 80, 72, 62, 50, 40)
 
 
@@ -65,6 +68,8 @@ class Picture:
     """Picture pixels per raster pixel side (native crops)."""
     unlabelled_count: int = 0
     """Defects drawn without their number for want of room (overviews)."""
+    turned: bool = False
+    """Whether it is turned a quarter to the left against its raster (overviews)."""
 
 
 def scale_bar(m_per_px: float, picture_width_px: int) -> ScaleBar:
@@ -110,25 +115,26 @@ def native_pictures(
     plain, outlined = Image.fromarray(rgb), Image.fromarray(outline_mask(rgb, mask))
     for image in (plain, outlined):
         draw_scale_bar(image, scale_bar(scale.gsd_x_m / factor, image.width))
-    return encode(plain, max_bytes=max_bytes, enlargement=factor), encode(
-        outlined, max_bytes=max_bytes, enlargement=factor
-    )
+    encoded = (replace(encode(image, max_bytes=max_bytes), enlargement=factor) for image in (plain, outlined))
+    return next(encoded), next(encoded)
 
 
 def outline_mask(rgb: Pixels, mask: Pixels) -> Pixels:
-    """A copy of the picture ``(h, w, 3)`` with each class of the mask ``(h, w)`` outlined just outside its pixels.
+    """A copy of the picture ``(h, w, 3)`` with each class of the mask ``(h, w)`` outlined a line's width outside it.
 
-    The damaged pixels themselves keep their colours, so that the damage stays visible.
+    The damaged pixels and those next to them keep their colours, so that the damage and its edges stay visible.
     """
     damaged = (mask == PixelClass.CRACK) | (mask == PixelClass.RUST)
     drawn = rgb.copy()
     line_px = max(2, round(max(mask.shape) / 260))
+    gap_px = line_px
     for pixel_class, colour in CLASS_COLOURS.items():
         inside = mask == pixel_class
         if not inside.any():
             continue
-        line = _dilate(inside, line_px) & ~damaged
-        casing = _dilate(inside, line_px + max(1, line_px // 2)) & ~damaged & ~line
+        near = _dilate(inside, gap_px)
+        line = _dilate(near, line_px) & ~near & ~damaged
+        casing = _dilate(near, line_px + max(1, line_px // 2)) & ~near & ~line & ~damaged
         drawn[casing] = (drawn[casing] * 0.35).astype(np.uint8)
         drawn[line] = colour
     return drawn
@@ -148,29 +154,32 @@ def overview_picture(
     """The structure in one raster with its outline, every defect drawn, and their numbers, worst first.
 
     `outline` and the defects' `pixel_geometry` are (col, row) of the raster; `numbered` is worst first, so that the
-    worst keep their numbers where there is no room for all.
+    worst keep their numbers where there is no room for all. A tall window is turned a quarter to the left.
     """
     rgb = pictures.read_rgb(raster_name, window, max_side_px=max_side_px)
-    image = Image.fromarray(rgb)
-    canvas = _Canvas(image, window)
+    turned = rgb.shape[0] > _TALL * rgb.shape[1]
+    image = Image.fromarray(np.ascontiguousarray(np.rot90(rgb)) if turned else rgb)
+    canvas = _Canvas(image, window, turned=turned)
     if outline is not None:
         for ring in _lines_of(outline):
             canvas.line(ring, _WHITE, width_px=max(2, image.width // 500), casing_px=1)
     for _, defect in reversed(numbered):
         for line in _lines_of(defect.pixel_geometry):
-            canvas.line(line, CLASS_COLOURS[defect.pixel_class], width_px=max(2, image.width // 450), casing_px=1)
+            canvas.line(line, CLASS_COLOURS[defect.pixel_class], width_px=max(3, image.width // 360), casing_px=1)
     unlabelled = _draw_numbers(image, canvas, numbered)
     scale = georeference.scale_at((window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2)
-    draw_scale_bar(image, scale_bar(scale.gsd_x_m / canvas.per_col, image.width))
-    return encode(image, max_bytes=max_bytes, unlabelled_count=unlabelled)
+    m_per_px = scale.gsd_y_m / canvas.per_row if turned else scale.gsd_x_m / canvas.per_col
+    draw_scale_bar(image, scale_bar(m_per_px, image.width))
+    return replace(encode(image, max_bytes=max_bytes), unlabelled_count=unlabelled, turned=turned)
 
 
 def draw_scale_bar(image: Image.Image, bar: ScaleBar) -> None:
     """Draw the bar in the lower left corner: black and white halves and a label, legible on every ground."""
     draw = ImageDraw.Draw(image, "RGBA")
-    font = ImageFont.load_default(size=max(12, round(image.width / 28)))
-    thick = max(5, round(image.width / 80))
-    margin = max(6, round(image.width / 45))
+    size = min(image.width, 760)  # wide pictures are shown larger, their bar need not grow with them
+    font = ImageFont.load_default(size=max(12, round(size / 28)))
+    thick = max(5, round(size / 80))
+    margin = max(6, round(size / 45))
     text_left, text_top, text_right, text_bottom = draw.textbbox((0, 0), bar.label, font=font)
     length = max(1, round(bar.length_px))
     box_width = max(length, ceil(text_right - text_left)) + 2 * margin
@@ -183,7 +192,7 @@ def draw_scale_bar(image: Image.Image, bar: ScaleBar) -> None:
     draw.rectangle((x + length // 2, y + 1, x + length - 2, y + thick - 2), fill=_DARK)
 
 
-def encode(image: Image.Image, *, max_bytes: int, enlargement: int = 1, unlabelled_count: int = 0) -> Picture:
+def encode(image: Image.Image, *, max_bytes: int) -> Picture:
     """The picture as a JPEG data URI of at most `max_bytes` bytes: by quality first, then by size.
 
     Raises ValueError where even a small picture of the worst quality does not fit.
@@ -192,10 +201,10 @@ def encode(image: Image.Image, *, max_bytes: int, enlargement: int = 1, unlabell
     while min(shrunk.size) >= 32:
         for quality in _QUALITIES:
             buffer = BytesIO()
-            shrunk.save(buffer, "JPEG", quality=quality, subsampling=0 if quality > 75 else 2, optimize=True)
+            shrunk.save(buffer, "JPEG", quality=quality, subsampling=0 if quality > 75 else 2)
             uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
             if len(uri) <= max_bytes:
-                return Picture(uri, image.width, image.height, enlargement, unlabelled_count)
+                return Picture(uri, image.width, image.height)
         shrunk = shrunk.resize((max(1, shrunk.width * 3 // 4), max(1, shrunk.height * 3 // 4)), Image.Resampling.BOX)
     raise ValueError(f"a picture of {image.width} × {image.height} px does not fit into {max_bytes} bytes; allow more")
 
@@ -203,14 +212,19 @@ def encode(image: Image.Image, *, max_bytes: int, enlargement: int = 1, unlabell
 class _Canvas:
     """Draws raster coordinates (col, row) on a decimated picture of a window."""
 
-    def __init__(self, image: Image.Image, window: Window) -> None:
+    def __init__(self, image: Image.Image, window: Window, *, turned: bool) -> None:
         rows, cols = window.shape
         self.draw = ImageDraw.Draw(image)
         self.window = window
-        self.per_row, self.per_col = image.height / rows, image.width / cols
+        self.turned = turned
+        across, down = (image.height, image.width) if turned else (image.width, image.height)
+        self.per_row, self.per_col = down / rows, across / cols
 
     def at(self, col: float, row: float) -> tuple[float, float]:
-        return (col - self.window.col_start) * self.per_col, (row - self.window.row_start) * self.per_row
+        right, down = (col - self.window.col_start) * self.per_col, (row - self.window.row_start) * self.per_row
+        if self.turned:
+            return down, self.window.shape[1] * self.per_col - right
+        return right, down
 
     def line(self, points: Sequence[tuple[float, float]], colour: Rgb, *, width_px: int, casing_px: int) -> None:
         path = [self.at(col, row) for col, row in points]
@@ -230,7 +244,8 @@ def _draw_numbers(image: Image.Image, canvas: _Canvas, numbered: Sequence[tuple[
     taken: list[tuple[float, float, float, float]] = [bar_room]
     unlabelled = 0
     for number, defect in numbered:
-        anchor = canvas.at(*_anchor(defect))
+        row, col = pixel_of(defect)
+        anchor = canvas.at(col, row)
         width, height = draw.textbbox((0, 0), str(number), font=font)[2:]
         half_width, half_height = width / 2 + 5, height / 2 + 4
         spot = _free_spot(anchor, half_width, half_height, image.size, taken)
@@ -267,14 +282,6 @@ def _free_spot(
             if all(right < t[0] or left > t[2] or bottom < t[1] or top > t[3] for t in taken):
                 return x, y
     return None
-
-
-def _anchor(defect: Defect) -> tuple[float, float]:
-    if defect.crack is not None:
-        row, col = defect.crack.widest_at
-        return col, row
-    point = defect.pixel_geometry.representative_point()
-    return float(point.x), float(point.y)
 
 
 def _lines_of(geometry: BaseGeometry) -> list[list[tuple[float, float]]]:

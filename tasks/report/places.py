@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, floor, isfinite, nan
 
 import numpy as np
+import shapely
 from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import transform
 
 from segmentation.georeference import Floats, Georeference
 from segmentation.records import Defect, StructureResult
@@ -28,13 +28,24 @@ class Place:
     """WGS 84 latitude; None for a local frame."""
 
 
-def place_of(defect: Defect, georeference: Georeference) -> Place:
-    """The place of one defect in its raster and on the earth."""
+def pixel_of(defect: Defect) -> tuple[float, float]:
+    """(row, col) of the point that stands for a defect; the middle of its window where its geometry has none."""
     if defect.crack is not None:
         row, col = defect.crack.widest_at
-    else:
+    elif not defect.pixel_geometry.is_empty:
         point = defect.pixel_geometry.representative_point()
         row, col = float(point.y), float(point.x)
+    else:
+        row = col = nan
+    if isfinite(row) and isfinite(col):
+        return row, col
+    window = defect.window
+    return (window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2
+
+
+def place_of(defect: Defect, georeference: Georeference) -> Place:
+    """The place of one defect in its raster and on the earth."""
+    row, col = pixel_of(defect)
     if georeference.is_local:
         return Place(row, col, None, None)
     lons, lats = georeference.lonlat_from_pixel(np.array([row]), np.array([col]))
@@ -49,18 +60,19 @@ def raster_outline(georeference: Georeference) -> Polygon:
 def footprint_in_raster(footprint: BaseGeometry | None, georeference: Georeference) -> BaseGeometry | None:
     """The footprint as (col, row) of the raster, not clipped to it; the raster's rectangle where there is none.
 
-    None where a footprint on the earth meets a raster in a local frame: they cannot be laid on each other.
+    None where they cannot be laid on each other: the raster is in a local frame, or its CRS ends before the footprint.
     """
     if footprint is None:
         return raster_outline(georeference)
     if georeference.is_local:
         return None
 
-    def to_pixels(lons: Floats, lats: Floats) -> tuple[Floats, Floats]:
-        rows, cols = georeference.pixel_from_lonlat(np.asarray(lons, np.float64), np.asarray(lats, np.float64))
-        return cols, rows
+    def to_pixels(lonlat: Floats) -> Floats:
+        rows, cols = georeference.pixel_from_lonlat(lonlat[:, 0], lonlat[:, 1])
+        return np.column_stack([cols, rows])
 
-    return transform(to_pixels, footprint)
+    outline = shapely.transform(footprint, to_pixels)
+    return outline if all(isfinite(bound) for bound in outline.bounds) else None
 
 
 def lonlat_outline(georeference: Georeference) -> Polygon | None:

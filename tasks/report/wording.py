@@ -14,15 +14,16 @@ _GROUP: Final = "\u202f"
 _DISTURBING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 
 
-def clean_text(text: str) -> str:
-    """`text` on one line with control characters and bidirectional overrides made visible as U+FFFD.
+def clean_text(text: str, *, most_chars: int = 2000) -> str:
+    """`text` on one line, cut at `most_chars`, with control characters and bidirectional overrides as U+FFFD.
 
     Letters of every script, joiners and plain direction marks survive.
 
     >>> clean_text("Brücke 橋\\n\u202etxt")
     'Brücke 橋 �txt'
     """
-    return _DISTURBING.sub("\ufffd", re.sub("[\t\r\n\u2028\u2029]+", " ", text)).strip()
+    line = _DISTURBING.sub("\ufffd", re.sub("[\t\r\n\u2028\u2029]+", " ", text)).strip()
+    return line if len(line) <= most_chars else line[: most_chars - 1] + "…"
 
 
 def round_significant(value: float, digits: int) -> float:
@@ -79,7 +80,7 @@ def coverage_text(percent: float | None) -> str:
         return f"<{_NBSP}0.1{_NBSP}%"
     if percent >= 100 or percent == 0:
         return f"{percent:.0f}{_NBSP}%"
-    return f"{floor(percent * 10 + 1e-9) / 10:.1f}{_NBSP}%"
+    return f"{min(floor(percent * 10 + 1e-9) / 10, 99.9):.1f}{_NBSP}%"
 
 
 def share_text(percent: float | None) -> str:
@@ -96,18 +97,18 @@ def share_text(percent: float | None) -> str:
 
 
 def plus_minus(value: float, uncertainty: float, unit: str) -> str:
-    """A value with its ±: the ± keeps one significant digit (two below 2), the value the same decimals.
+    """A value with its ±: the ± rounded up to one significant digit (two below 3), the value to the same decimals.
 
-    >>> plus_minus(3.4567, 0.82, "mm"), plus_minus(3.4567, 0.123, "mm"), plus_minus(134.2, 25.0, "mm")
-    ('3.5 ± 0.8\\xa0mm', '3.46 ± 0.12\\xa0mm', '130 ± 30\\xa0mm')
+    >>> plus_minus(3.4567, 0.8, "mm"), plus_minus(3.4567, 0.123, "mm"), plus_minus(134.2, 25.0, "mm")
+    ('3.5 ± 0.8\xa0mm', '3.46 ± 0.13\xa0mm', '134 ± 25\xa0mm')
     """
     if not (isfinite(value) and isfinite(uncertainty)) or uncertainty <= 0:
         return NOT_MEASURED
     exponent = floor(log10(uncertainty))
-    digits = 2 if uncertainty / 10**exponent < 2 else 1
-    decimals = digits - 1 - floor(log10(round_significant(uncertainty, digits)))
+    decimals = (1 if uncertainty / 10.0**exponent < 3 else 0) - exponent
+    rounded_up = ceil(uncertainty * 10.0**decimals - 1e-9) / 10.0**decimals
     shown = max(decimals, 0)
-    return f"{round(value, decimals):.{shown}f} ± {round(uncertainty, decimals):.{shown}f}{_NBSP}{unit}"
+    return f"{round(value, decimals):.{shown}f} ± {rounded_up:.{shown}f}{_NBSP}{unit}"
 
 
 def stated_width_mm(width_mm: float | None, *, resolvable_mm: float, below_resolution: bool) -> float | None:
@@ -133,7 +134,7 @@ def width_text(
 
 
 def below_text(resolvable_mm: float, *, unit: str = "mm") -> str:
-    """"< X mm" with X rounded up, so that it never promises more than the GSD carries."""
+    """ "< X mm" with X rounded up, so that it never promises more than the GSD carries."""
     return f"<{_NBSP}{limit_text(resolvable_mm, unit=unit)}"
 
 

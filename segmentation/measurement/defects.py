@@ -1,0 +1,225 @@
+"""One component of a mask cut into defects, one per structure, and measured.
+
+A pixel's share goes to the structure that its place belongs to and to the raster that owns the place: so what is
+summed over structures and rasters counts nothing twice. A crack is measured once, as a whole, and its length
+apportioned; a cut does not make an end. What lies outside every structure, or is too small to be listed, is
+counted, never silently lost.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from segmentation.classes import DEFECT_CLASSES, PixelClass
+from segmentation.georeference import Georeference, PixelScale
+from segmentation.measurement.components import Component, component_pixels
+from segmentation.measurement.cracks import CrackResult, CrackTrace, crack_result, trace_crack
+from segmentation.measurement.rust import RustResult, measure_rust
+from segmentation.measurement.structures import OUTSIDE, StructureIndex
+from segmentation.records import Defect
+from segmentation.windows import Window
+
+Bools = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int64]
+
+MARGIN_PX = 16
+"""Margin around a component that the width profiles need on both sides."""
+
+_FOREIGN = -2
+"""Label of a place that another raster owns."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredComponent:
+    """What one component amounts to in one raster."""
+
+    defects: tuple[Defect, ...] = ()
+    """One per structure that it lies on, in the order of the structures."""
+    outside_px: int = 0
+    """Its pixels that this raster owns and that lie on no structure."""
+    outside_area_m2: float = 0.0
+    """Their area."""
+    outside_length_m: float = 0.0
+    """Length of a crack that lies on no structure."""
+    omitted_cracks: int = 0
+    """1 where it is a crack too short to be listed."""
+    omitted_rust: int = 0
+    """1 where it is a rust speck too small to be listed."""
+    omitted_length_m: float = 0.0
+    """Length of the crack left out."""
+    omitted_area_m2: float = 0.0
+    """Area of what was left out."""
+
+
+def measuring_window(component: Component, *, height: int, width: int) -> Window:
+    """The window to read for a component: its own with a margin, inside a raster of `height` × `width`."""
+    return component.window.grow(MARGIN_PX).clip(height, width)
+
+
+def omitted_unread(
+    component: Component, *, scale: PixelScale, min_crack_length_px: float, min_rust_area_px: float
+) -> MeasuredComponent | None:
+    """The verdict on a speck that is too small whatever its pixels show; None where they must be read.
+
+    A crack's centre line is at most √2 px per pixel of it, and two half-pixels at its ends.
+    """
+    area_m2 = component.area_px * scale.pixel_area_m2
+    if component.pixel_class == PixelClass.RUST and component.area_px < min_rust_area_px:
+        return MeasuredComponent(omitted_rust=1, omitted_area_m2=area_m2)
+    if component.pixel_class == PixelClass.CRACK and component.area_px * np.sqrt(2) + 1 < min_crack_length_px:
+        length_m = component.area_px * scale.gsd_m
+        return MeasuredComponent(omitted_cracks=1, omitted_length_m=length_m, omitted_area_m2=area_m2)
+    return None
+
+
+def cut_and_measure(
+    component: Component,
+    *,
+    mask: npt.NDArray[np.uint8],
+    probability: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.uint8],
+    window: Window,
+    index: StructureIndex,
+    owned: Bools,
+    georeference: Georeference,
+    raster_name: str,
+    min_width_px: float,
+    min_crack_length_px: float,
+    min_rust_area_px: float,
+) -> MeasuredComponent:
+    """Defects of one component, with ids left "".
+
+    `mask` uint8 ``(H, W)``, `probability` uint8 ``(2, H, W)`` of CRACK and RUST (255 is 1.0), `image` uint8
+    ``(H, W, 3)`` and `owned` bool ``(H, W)`` (`segmentation.measurement.ownership.owned`) cover `window`, which
+    holds the component, best with `MARGIN_PX` around it (`measuring_window`).
+
+    A crack counts as too short by the length of the whole component, so that a cut omits nothing. Raises
+    ValueError where the arrays do not match the window or do not show the component.
+    """
+    for name, shape in (("probability", probability.shape[1:]), ("image", image.shape[:2]), ("owned", owned.shape)):
+        if shape != window.shape:
+            raise ValueError(f"{name} must cover the window's {window.shape} pixels, got {shape}")
+    pixels = component_pixels(mask, window=window, component=component)
+    scale = georeference.scale_at(
+        (component.window.row_start + component.window.row_stop) / 2,
+        (component.window.col_start + component.window.col_stop) / 2,
+    )
+    place = np.where(owned, index.indices(window), _FOREIGN).astype(np.int64)
+    chance = probability[DEFECT_CLASSES.index(component.pixel_class)]
+    origin = (window.row_start, window.col_start)
+    cut = _Cut(component, pixels, place, chance, window, scale, georeference, raster_name, index)
+    if component.pixel_class == PixelClass.RUST:
+        if component.area_px < min_rust_area_px:
+            return MeasuredComponent(omitted_rust=1, omitted_area_m2=cut.area_m2(pixels & owned))
+        return cut.rust()
+    trace = trace_crack(pixels, image=image, probability=chance.astype(np.float32) / 255, scale=scale, origin=origin)
+    length_m = sum(path.step_m * (len(path.points) - 1) for path in trace.paths)
+    if length_m < min_crack_length_px * scale.gsd_m:
+        return MeasuredComponent(
+            omitted_cracks=1, omitted_length_m=length_m, omitted_area_m2=cut.area_m2(pixels & owned)
+        )
+    return cut.crack(trace, min_width_px=min_width_px)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A component and the places it lies on."""
+
+    component: Component
+    pixels: Bools
+    place: Labels
+    chance: npt.NDArray[np.uint8]
+    window: Window
+    scale: PixelScale
+    georeference: Georeference
+    raster_name: str
+    index: StructureIndex
+
+    def area_m2(self, pixels: Bools) -> float:
+        return float(np.count_nonzero(pixels)) * self.scale.pixel_area_m2
+
+    def rust(self) -> MeasuredComponent:
+        """One defect per structure that the patch lies on."""
+        origin = (self.window.row_start, self.window.col_start)
+        defects = []
+        for label in self._labels(self.place[self.pixels]):
+            piece = self.pixels & (self.place == label)
+            found = measure_rust(piece, scale=self.scale, origin=origin)
+            defects.append(self._defect(label, piece, found))
+        outside = self.pixels & (self.place == OUTSIDE)
+        return MeasuredComponent(
+            tuple(defects), outside_px=int(np.count_nonzero(outside)), outside_area_m2=self.area_m2(outside)
+        )
+
+    def crack(self, trace: CrackTrace, *, min_width_px: float) -> MeasuredComponent:
+        """One defect per structure that the crack's centre lines run over."""
+        labels = [self._piece_labels(path.points) for path in trace.paths]
+        defects, spared_m2 = [], 0.0
+        for label in self._labels(np.concatenate([self.place[self.pixels], *labels])):
+            piece = self.pixels & (self.place == label)
+            found = crack_result(trace, labels=labels, label=label, min_width_px=min_width_px)
+            if found is None:
+                # Only the rim of the crack reaches over the border: it has an area there, but no length.
+                spared_m2 += self.area_m2(piece)
+            else:
+                defects.append(self._defect(label, piece, found))
+        outside = self.pixels & (self.place == OUTSIDE)
+        beyond = crack_result(trace, labels=labels, label=OUTSIDE, min_width_px=min_width_px)
+        return MeasuredComponent(
+            tuple(defects),
+            outside_px=int(np.count_nonzero(outside)),
+            outside_area_m2=self.area_m2(outside),
+            outside_length_m=beyond.measure.length_m if beyond is not None else 0.0,
+            omitted_area_m2=spared_m2,
+        )
+
+    def _piece_labels(self, points: npt.NDArray[np.float64]) -> Labels:
+        """Place of the middle of each piece of a centre line, ``(N, 2)`` → ``(N − 1,)``."""
+        middle = (points[1:] + points[:-1]) / 2 - np.array([self.window.row_start, self.window.col_start])
+        at = np.clip(np.floor(middle).astype(int), 0, np.array(self.place.shape) - 1)
+        labels: Labels = self.place[at[:, 0], at[:, 1]]
+        return labels
+
+    def _labels(self, found: Labels) -> list[int]:
+        return [int(label) for label in np.unique(found) if label >= 0]
+
+    def _defect(self, label: int, piece: Bools, found: CrackResult | RustResult) -> Defect:
+        outline: BaseGeometry = found.lines if isinstance(found, CrackResult) else found.outline
+        shown = piece if piece.any() else self.pixels
+        return Defect(
+            id="",
+            pixel_class=self.component.pixel_class,
+            structure_id=self.index.structures[label].id,
+            raster_name=self.raster_name,
+            window=self._window_of(piece, outline),
+            pixel_geometry=outline,
+            geometry=_to_lonlat(outline, self.georeference),
+            area_m2=self.area_m2(piece),
+            confidence=float(self.chance[shown].mean()) / 255,
+            crack=found.measure if isinstance(found, CrackResult) else None,
+            below_resolution=isinstance(found, CrackResult) and found.below_resolution,
+        )
+
+    def _window_of(self, piece: Bools, outline: BaseGeometry) -> Window:
+        if piece.any():
+            rows, cols = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
+            row, col = self.window.row_start, self.window.col_start
+            return Window(int(rows[0]) + row, int(rows[-1]) + 1 + row, int(cols[0]) + col, int(cols[-1]) + 1 + col)
+        col_start, row_start, col_stop, row_stop = outline.bounds
+        return Window(
+            int(np.floor(row_start)), int(np.ceil(row_stop)), int(np.floor(col_start)), int(np.ceil(col_stop))
+        ).clip(self.georeference.height, self.georeference.width)
+
+
+def _to_lonlat(geometry: BaseGeometry, georeference: Georeference) -> BaseGeometry | None:
+    if georeference.is_local:
+        return None
+
+    def place(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.stack(georeference.lonlat_from_pixel(points[:, 1], points[:, 0]), axis=1)
+
+    moved: BaseGeometry = shapely.transform(geometry, place)
+    return moved

@@ -1,0 +1,1 @@
+"""Tables of grading standards, one YAML file each; read by `segmentation.measurement.grading`."""

@@ -1,0 +1,87 @@
+"""Whole-image forward passes over small labelled images, and their scores during training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segmentation.classes import DEFECT_CLASSES
+from segmentation.models.geometry import net_geometry
+from segmentation.models.unet import UNet
+from segmentation.synthetic.crops import Sample
+from segmentation.training.augmentation import resized_to
+from segmentation.training.datasets import DAMAGE_VALUE, IGNORE_VALUE, DataSetSpec, LabelledImage
+from segmentation.training.metrics import Counts, score_masks
+from segmentation.training.sampling import mirrored
+
+PIXEL_MEAN = (123.7, 116.3, 103.5)
+"""Mean of natural photographs per channel, 0–255: fixed, so that weights trained on any sets can be continued."""
+PIXEL_STD = (58.4, 57.1, 57.4)
+"""Standard deviation that goes with `PIXEL_MEAN`."""
+_TOLERANCE_PX = 4.0
+_EVERYTHING = -1
+
+
+def normalised(images: npt.NDArray[np.uint8], *, device: str) -> Tensor:
+    """``(N, H, W, 3)`` uint8 → ``(N, 3, H, W)`` float32, channels last in memory, by the fixed mean and deviation."""
+    pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def on_device(module: UNet, device: str) -> UNet:
+    """The same net on a device, its weights laid out channels last, which is the faster layout on CPUs and GPUs."""
+    for parameter in module.to(device).parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return module
+
+
+@torch.inference_mode()
+def whole_image_logits(
+    module: UNet, image: npt.NDArray[np.uint8], *, device: str, mixed_precision: bool
+) -> npt.NDArray[np.float32]:
+    """Logits ``(C, H, W)`` of an image ``(H, W, 3)`` by one pass, mirrored around by the receptive field."""
+    height, width = image.shape[:2]
+    halo_px, step = net_geometry(module).halo_px, module.alignment_px
+    rows, cols = (np.arange(-halo_px, -(-n // step) * step + halo_px) for n in (height, width))
+    padded = image[np.ix_(mirrored(rows, height), mirrored(cols, width))]
+    with torch.autocast(device, torch.bfloat16, enabled=mixed_precision):
+        logits = module(normalised(padded[None], device=device))
+    inner = logits[0, :, halo_px : halo_px + height, halo_px : halo_px + width]
+    return np.asarray(inner.float().cpu().numpy(), np.float32)
+
+
+def score_set(
+    module: UNet, spec: DataSetSpec, items: Sequence[LabelledImage], *, device: str, mixed_precision: bool
+) -> Counts:
+    """Scores of the class that the set labels, at the set's validation scale; `module` must be in eval mode."""
+    total = Counts()
+    for item in items:
+        height, width = (max(1, round(n * spec.validation_scale)) for n in item.damage.shape)
+        image, damage, ignore = resized_to(
+            item.image, item.damage, item.ignore, height=height, width=width, line_labels=spec.line_labels
+        )
+        logits = whole_image_logits(module, image, device=device, mixed_precision=mixed_precision)
+        truth = np.where(ignore, IGNORE_VALUE, np.where(damage, DAMAGE_VALUE, 0)).astype(np.uint8)
+        total += score_masks(
+            logits.argmax(0).astype(np.uint8), truth, pixel_class=spec.pixel_class, truth_value=DAMAGE_VALUE,
+            ignore_value=IGNORE_VALUE, tolerance_px=_TOLERANCE_PX,
+        )  # fmt: skip
+    return total
+
+
+def score_scenes(module: UNet, scenes: Sequence[Sample], *, device: str, mixed_precision: bool) -> dict[str, Counts]:
+    """Scores per class of damage on synthetic scenes, by class name."""
+    totals = {pixel_class.name.lower(): Counts() for pixel_class in DEFECT_CLASSES}
+    for scene in scenes:
+        logits = whole_image_logits(module, scene.image, device=device, mixed_precision=mixed_precision)
+        predicted = logits.argmax(0).astype(np.uint8)
+        for pixel_class in DEFECT_CLASSES:
+            totals[pixel_class.name.lower()] += score_masks(
+                predicted, scene.mask, pixel_class=pixel_class, truth_value=pixel_class,
+                ignore_value=_EVERYTHING, tolerance_px=_TOLERANCE_PX,
+            )  # fmt: skip
+    return totals

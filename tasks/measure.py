@@ -1,0 +1,262 @@
+"""Measure stage: each component cut by structure and sized, each structure's inspected area, then sums and grades.
+
+Windows of components are read, never a raster. Where rasters overlap, a place is measured in the one that sees it
+best (`segmentation.measurement.ownership`), so that nothing is counted twice.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from distributed import Client
+
+from segmentation.classes import NODATA, NOT_INSPECTED, PixelClass
+from segmentation.inference.geometry import Block
+from segmentation.measurement.components import Component
+from segmentation.measurement.defects import MeasuredComponent, cut_and_measure, measuring_window, omitted_unread
+from segmentation.measurement.grading import load_standards
+from segmentation.measurement.ownership import RasterView, edge_distance, owned
+from segmentation.measurement.structures import OUTSIDE, StructureIndex, footprint_area_m2
+from segmentation.measurement.summary import number_defects, summarise
+from segmentation.records import Defect, RasterInput, Structure, StructureResult
+from tasks.cluster import run_each
+from tasks.plan import InspectionPlan, MeasureSettings
+from tasks.raster_reader import raster_reader
+from tasks.segment import RunPlace
+from tasks.stitch import StitchOutcome
+
+COMPONENTS_PER_TASK = 16
+"""Enough that a task outweighs its dispatch, few enough that the last ones are shared out."""
+OWNERSHIP_CELLS = 1024
+"""Cells along a raster's longer side in which its valid data is known for the ownership of overlaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """What was found and stands in no report, so that it is never silently lost."""
+
+    crack_specks: int
+    """Cracks shorter than the least length."""
+    crack_speck_length_m: float
+    rust_specks: int
+    """Rust patches smaller than the least area."""
+    speck_area_m2: float
+    outside_crack_length_m: float
+    """Cracks on no structure."""
+    outside_rust_area_m2: float
+    """Rust on no structure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Results of all structures."""
+
+    results: tuple[StructureResult, ...]
+    """In the order of the survey's structures."""
+    omitted: Omitted
+    warnings: tuple[str, ...]
+    """The survey's warnings and those of the measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    place: RunPlace
+    settings: MeasureSettings
+    rasters: tuple[RasterInput, ...]
+    views: tuple[RasterView, ...]
+    structures: tuple[Structure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _ComponentWork:
+    raster_number: int
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _AreaWork:
+    raster_number: int
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    structure_number: int
+    area_m2: float
+    gsd_m: float
+
+
+def measure_survey(plan: InspectionPlan, place: RunPlace, client: Client, *, stitched: StitchOutcome) -> Measured:
+    """Measure every component and every structure's inspected area; sum and grade per structure."""
+    rasters = plan.survey.rasters
+    context = _Context(place, plan.measure, rasters, _views(rasters, place), plan.survey.structures)
+    specks: list[tuple[Component, MeasuredComponent]] = []
+    work: list[_ComponentWork] = []
+    for number, raster in enumerate(rasters):
+        left, small = _without_specks(stitched.components[raster.slug], raster, plan.measure)
+        specks += small
+        work += [
+            _ComponentWork(number, tuple(left[i : i + COMPONENTS_PER_TASK]))
+            for i in range(0, len(left), COMPONENTS_PER_TASK)
+        ]
+    pieces = [m for batch in run_each(client, _measure_components, work, shared=context) for m in batch]
+    blocks = [_AreaWork(number, b) for number, r in enumerate(plan.rasters) for b in r.blocks]
+    areas = [a for found in run_each(client, _inspected_areas, blocks, shared=context) for a in found]
+    omitted = _omitted([*specks, *pieces])
+    defects = number_defects(d for _, m in pieces for d in m.defects)
+    return Measured(
+        results=_results(plan, defects, areas),
+        omitted=omitted,
+        warnings=(*plan.survey.warnings, *_warnings(omitted, plan.measure)),
+    )
+
+
+def _views(rasters: Sequence[RasterInput], place: RunPlace) -> tuple[RasterView, ...]:
+    """What ownership must know; the pixels' validity is only looked at where there is a rival."""
+    views = []
+    for raster in rasters:
+        georeference = raster.georeference
+        cell_px = max(1, -(-max(georeference.height, georeference.width) // OWNERSHIP_CELLS))
+        if len(rasters) > 1:
+            with raster_reader(place.local_path(raster), raster) as reader:
+                validity = reader.validity_grid(cell_px)
+        else:
+            validity = np.ones((1, 1), np.bool_)
+        scale = georeference.centre_scale()
+        cell_m = (
+            scale.gsd_y_m * georeference.height / validity.shape[0],
+            scale.gsd_x_m * georeference.width / validity.shape[1],
+        )
+        views.append(RasterView(raster.name, georeference, raster.gsd_m, edge_distance(validity, step_m=cell_m)))
+    return tuple(views)
+
+
+def _without_specks(
+    components: Iterable[Component], raster: RasterInput, settings: MeasureSettings
+) -> tuple[list[Component], list[tuple[Component, MeasuredComponent]]]:
+    scale = raster.georeference.centre_scale()
+    left: list[Component] = []
+    small: list[tuple[Component, MeasuredComponent]] = []
+    for component in components:
+        verdict = omitted_unread(
+            component,
+            scale=scale,
+            min_crack_length_px=settings.min_crack_length_px,
+            min_rust_area_px=settings.min_rust_area_px,
+        )
+        if verdict is None:
+            left.append(component)
+        else:
+            small.append((component, verdict))
+    return left, small
+
+
+def _measure_components(work: _ComponentWork, context: _Context) -> list[tuple[Component, MeasuredComponent]]:
+    raster = context.rasters[work.raster_number]
+    georeference, masks = raster.georeference, context.place.masks
+    measured = []
+    with raster_reader(context.place.local_path(raster), raster) as reader:
+        for component in work.components:
+            window = measuring_window(component, height=georeference.height, width=georeference.width)
+            if component.pixel_class == PixelClass.CRACK:
+                image, _ = reader.read(window)
+            else:  # rust is measured on the mask alone
+                image = np.broadcast_to(np.uint8(0), (*window.shape, 3))
+            found = cut_and_measure(
+                component,
+                mask=masks.read_mask(raster.slug, window),
+                probability=masks.read_probability(raster.slug, window),
+                image=image,
+                window=window,
+                index=_index(context, work.raster_number),
+                owned=owned(context.views, work.raster_number, window),
+                georeference=georeference,
+                raster_name=raster.name,
+                min_width_px=context.settings.min_crack_width_px,
+                min_crack_length_px=context.settings.min_crack_length_px,
+                min_rust_area_px=context.settings.min_rust_area_px,
+            )
+            measured.append((component, found))
+    return measured
+
+
+def _inspected_areas(work: _AreaWork, context: _Context) -> list[_Area]:
+    """Area of each structure's pixels in a block that were inspected and that this raster owns."""
+    raster, window = context.rasters[work.raster_number], work.block.window
+    mask = context.place.masks.read_mask(raster.slug, window)
+    counted = owned(context.views, work.raster_number, window) & (mask != NODATA) & (mask != NOT_INSPECTED)
+    numbers = _index(context, work.raster_number).indices(window)[counted]
+    scale = raster.georeference.scale_at(
+        (window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2
+    )
+    found, counts = np.unique(numbers[numbers != OUTSIDE], return_counts=True)
+    return [
+        _Area(int(number), int(count) * scale.pixel_area_m2, scale.gsd_m)
+        for number, count in zip(found, counts, strict=True)
+    ]
+
+
+_INDICES: dict[tuple[str, str], StructureIndex] = {}
+_INDEXING = threading.Lock()
+
+
+def _index(context: _Context, raster_number: int) -> StructureIndex:
+    """The structures placed into a raster, built once per process and run."""
+    raster = context.rasters[raster_number]
+    key = (context.place.run_uri, raster.slug)
+    with _INDEXING:
+        if key not in _INDICES:
+            _INDICES[key] = StructureIndex(context.structures, raster.georeference, raster_name=raster.name)
+        return _INDICES[key]
+
+
+def _results(plan: InspectionPlan, defects: Sequence[Defect], areas: Sequence[_Area]) -> tuple[StructureResult, ...]:
+    standards = load_standards(plan.measure.standards)
+    georeferences = {r.name: r.georeference for r in plan.survey.rasters}
+    own_defects: dict[str, list[Defect]] = {s.id: [] for s in plan.survey.structures}
+    for defect in defects:
+        own_defects[defect.structure_id].append(defect)
+    area_m2 = np.zeros(len(plan.survey.structures))
+    area_by_gsd = np.zeros(len(plan.survey.structures))
+    for area in areas:
+        area_m2[area.structure_number] += area.area_m2
+        area_by_gsd[area.structure_number] += area.area_m2 * area.gsd_m
+    return tuple(
+        summarise(
+            structure,
+            defects=own_defects[structure.id],
+            inspected_area_m2=float(area_m2[number]),
+            footprint_area_m2=footprint_area_m2(structure, georeference=georeferences.get(structure.raster_name or "")),
+            gsd_mm=float(area_by_gsd[number] / area_m2[number] * 1000) if area_m2[number] > 0 else None,
+            standards=standards,
+        )
+        for number, structure in enumerate(plan.survey.structures)
+    )
+
+
+def _omitted(pieces: Iterable[tuple[Component, MeasuredComponent]]) -> Omitted:
+    found = list(pieces)
+    return Omitted(
+        crack_specks=sum(m.omitted_cracks for _, m in found),
+        crack_speck_length_m=sum(m.omitted_length_m for _, m in found),
+        rust_specks=sum(m.omitted_rust for _, m in found),
+        speck_area_m2=sum(m.omitted_area_m2 for _, m in found),
+        outside_crack_length_m=sum(m.outside_length_m for _, m in found),
+        outside_rust_area_m2=sum(m.outside_area_m2 for c, m in found if c.pixel_class == PixelClass.RUST),
+    )
+
+
+def _warnings(omitted: Omitted, settings: MeasureSettings) -> Iterable[str]:
+    if omitted.outside_crack_length_m > 0 or omitted.outside_rust_area_m2 > 0:
+        yield (
+            f"{omitted.outside_crack_length_m:.2f} m of cracks and {omitted.outside_rust_area_m2:.4f} m² of rust were "
+            "found outside every structure's footprint and stand in no report"
+        )
+    if omitted.crack_specks:
+        yield (
+            f"{omitted.crack_specks} crack specks shorter than {settings.min_crack_length_px:g} px "
+            f"({omitted.crack_speck_length_m:.2f} m in all) are left out"
+        )
+    if omitted.rust_specks:
+        yield f"{omitted.rust_specks} rust specks smaller than {settings.min_rust_area_px} px are left out"

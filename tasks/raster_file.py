@@ -1,0 +1,77 @@
+"""The one way to open an uploaded raster: GDAL locked down to the file itself.
+
+No other driver than GeoTIFF, no look at the files beside it (overviews, masks, world files, `.aux.xml`), no
+georeference from elsewhere. A file named .tif may otherwise be a recipe that reads local files and URLs.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.env import set_gdal_config
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterioWindow
+
+from segmentation.errors import InputRejected
+from segmentation.windows import Window
+
+_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    "GTIFF_REPORT_COMPD_CS": "YES",
+}
+GDAL_CACHE_BYTES = 64 << 20
+"""GDAL's block cache, for the whole process: by default it takes 5 % of the memory."""
+
+# Once for the process and in bytes: `rasterio.Env` would give the default back when the first of several threads
+# leaves it, and takes GDAL_CACHEMAX=64 for 64 bytes.
+set_gdal_config("GDAL_CACHEMAX", GDAL_CACHE_BYTES)
+
+# Whether a raster has a place is ours to check, with a code and a remedy.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """The GeoTIFF at a local path, read-only, for one thread; closed at the end.
+
+    Raises InputRejected E_TIFF_HEADER where GDAL cannot open it.
+    """
+    path = path.absolute()
+    if path.parts[1:2] and path.parts[1].startswith("vsi"):
+        raise InputRejected("E_KEY", str(path), "a raster must lie in a plain folder, got a virtual one", "copy it")
+    with rasterio.Env(**_OPTIONS):
+        # A Path, not a str: rasterio takes text such as "zip+https://…" for an address.
+        try:
+            dataset = rasterio.open(path, driver="GTiff")
+        except (RasterioError, ValueError) as error:
+            cause = f"GDAL must be able to open it, got: {gdal_words(error, path)}"
+            raise InputRejected(
+                "E_TIFF_HEADER", path.name, cause, "write the raster again and upload it again"
+            ) from error
+        with dataset:
+            yield dataset
+
+
+def read_validity(dataset: rasterio.DatasetReader, window: Window) -> npt.NDArray[np.bool_]:
+    """Which pixels of a window inside the raster hold data, bool ``(H, W)``: the one nodata rule.
+
+    An internal mask decides where there is one, else the alpha band (opaque in any degree), else the nodata
+    value: a pixel is nodata where every band has it. Black alone is never nodata.
+    """
+    rows, cols = window.shape
+    where = RasterioWindow(window.col_start, window.row_start, cols, rows)
+    known: npt.NDArray[np.bool_] = dataset.dataset_mask(window=where) > 0
+    return known
+
+
+def gdal_words(error: BaseException, path: Path) -> str:
+    """GDAL's message in one line, without the folder it was found in."""
+    inner = error.__cause__ or error.__context__
+    text = f"{error}" if inner is None or str(inner) in str(error) else f"{error} ({inner})"
+    return " ".join(text.replace(f"{path.parent}/", "").split())[:300]

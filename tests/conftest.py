@@ -1,0 +1,18 @@
+"""Fixtures that several packages of tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.s3_server import EmbeddedS3, embedded_s3
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[EmbeddedS3]:
+    """An S3 server in a process of its own on loopback, with the environment set that its clients need."""
+    with embedded_s3() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.delenv(name, raising=False)
+        yield server
