@@ -159,10 +159,14 @@ def train(
 ) -> None:
     """Train the shipped architecture on labelled photographs and synthetic damage; resumes a run that was stopped."""
     from flows.train_model import train_model
+    from segmentation.inference.predictor import pick_device
 
     settings = _settings()
     _log_to_stderr(settings)
-    typer.echo(train_model(data=data, out=out, steps=steps, seed=seed))
+    device = pick_device(settings.device)
+    typer.echo(
+        train_model(data=data, out=out, steps=steps, seed=seed, threads=settings.workers, device=device.split(":")[0])
+    )
 
 
 @_command

@@ -69,6 +69,7 @@ def prefect_api(*, home: Path) -> Iterator[str]:
     port = free_port()
     own = {
         "PREFECT_HOME": str(prefect_home),
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",  # the log is on stderr; nobody reads it here afterwards
         "PREFECT_PROFILES_PATH": str(prefect_home / "profiles.toml"),
         **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _SERVICES_NOT_NEEDED},
     }

@@ -9,7 +9,7 @@ from tasks.input_limits import InputLimits
 from tasks.raster_file import open_raster
 from tasks.raster_place import check_gsd, place_of
 from tasks.raster_values import check_dtype, check_holds_data, rgb_bands_of, value_range_of
-from tasks.tiff_header import CutOffError, HeaderError, Layout, TiffHeader
+from tasks.tiff_header import BlockTable, CutOffError, HeaderError, Layout, TiffHeader
 
 __all__ = ["CheckedRaster", "check_raster", "open_raster"]
 
@@ -62,7 +62,7 @@ def check_raster(
     `gsd_range_m` None: any scale. `gsd_m_override` is the scale of a raster without a place on the earth;
     `rgb_bands` None: from the colour interpretation. `name` is what the operator calls the file.
     """
-    layout = _check_header(path, name, limits)
+    layout, table = _check_header(path, name, limits)
     with open_raster(path) as dataset:
         if (dataset.height, dataset.width) != (layout.height, layout.width):
             cause = f"GDAL must see {layout.height} × {layout.width} px, got {dataset.height} × {dataset.width}"
@@ -71,13 +71,13 @@ def check_raster(
         dtype = check_dtype(dataset, layout, bands, name)
         place, place_warnings = place_of(dataset, layout, name, gsd_m_override=gsd_m_override)
         gsd_m = check_gsd(place, name, gsd_range_m=gsd_range_m)
-        check_holds_data(dataset, layout, name)
-        value_range, value_warnings = value_range_of(dataset, layout, bands, name)
+        check_holds_data(dataset, layout, table, name)
+        value_range, value_warnings = value_range_of(dataset, layout, table, bands, name)
     return CheckedRaster(place, gsd_m, dtype, bands, value_range, (*band_warnings, *place_warnings, *value_warnings))
 
 
-def _check_header(path: Path, name: str, limits: InputLimits) -> Layout:
-    """The layout of the one image of the file, once its directories and offsets hold."""
+def _check_header(path: Path, name: str, limits: InputLimits) -> tuple[Layout, BlockTable]:
+    """The layout and the block offsets of the one image of the file, once its directories and offsets hold."""
     with path.open("rb") as handle:
         _check_magic(handle.read(4), name)
         try:
@@ -99,7 +99,7 @@ def _check_header(path: Path, name: str, limits: InputLimits) -> Layout:
         raise InputRejected("E_TRUNCATED", name, cause, _UPLOAD_AGAIN)
     _check_missing(layouts[0], tables[0].missing_count, name)
     _check_ratio(layouts[0], tables[0].missing_count, path.stat().st_size, name, limits)
-    return layouts[0]
+    return layouts[0], tables[0]
 
 
 def _check_magic(magic: bytes, name: str) -> None:

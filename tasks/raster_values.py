@@ -15,7 +15,7 @@ from rasterio.windows import Window as RasterioWindow
 from segmentation.errors import InputRejected
 from segmentation.windows import Window
 from tasks.raster_file import gdal_words, read_validity
-from tasks.tiff_header import Layout
+from tasks.tiff_header import BlockTable, Layout
 
 _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _UNNAMED = frozenset({ColorInterp.gray, ColorInterp.undefined})
@@ -70,12 +70,12 @@ def check_dtype(dataset: rasterio.DatasetReader, layout: Layout, bands: tuple[in
     raise InputRejected("E_DTYPE", name, cause, "write it as uint8, for instance with gdal_translate -ot Byte -scale")
 
 
-def check_holds_data(dataset: rasterio.DatasetReader, layout: Layout, name: str) -> None:
+def check_holds_data(dataset: rasterio.DatasetReader, layout: Layout, table: BlockTable, name: str) -> None:
     """Raise InputRejected E_ALL_NODATA where no pixel that is looked at holds data, blocks far apart first."""
     if all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums):
         return
     looked_px = 0
-    for window in _spread_windows(layout):
+    for window in _spread_windows(layout, table):
         with _telling_decode_errors(name, window):
             if read_validity(dataset, window).any():
                 return
@@ -87,7 +87,7 @@ def check_holds_data(dataset: rasterio.DatasetReader, layout: Layout, name: str)
 
 
 def value_range_of(
-    dataset: rasterio.DatasetReader, layout: Layout, bands: tuple[int, int, int], name: str
+    dataset: rasterio.DatasetReader, layout: Layout, table: BlockTable, bands: tuple[int, int, int], name: str
 ) -> tuple[tuple[float, float], tuple[str, ...]]:
     """The values to be mapped to 0 and 255, and warnings.
 
@@ -98,7 +98,7 @@ def value_range_of(
     """
     if layout.bits == 8:
         return (0.0, 255.0), ()
-    bits = layout.bits if layout.bits < 16 else _bits_in_use(dataset, layout, bands, name)
+    bits = layout.bits if layout.bits < 16 else _bits_in_use(dataset, layout, table, bands, name)
     return (0.0, float(2**bits - 1)), (f"{name}: uint16, values 0 … {2**bits - 1} mapped to 0 … 255",)
 
 
@@ -118,9 +118,11 @@ def _accepted_kinds() -> frozenset[tuple[str, int]]:
     return frozenset({("uint8", 8), *(("uint16", bits) for bits in range(9, 17))})
 
 
-def _bits_in_use(dataset: rasterio.DatasetReader, layout: Layout, bands: tuple[int, int, int], name: str) -> int:
+def _bits_in_use(
+    dataset: rasterio.DatasetReader, layout: Layout, table: BlockTable, bands: tuple[int, int, int], name: str
+) -> int:
     histogram = np.zeros(65536, np.int64)
-    for sampled, window in enumerate(_spread_windows(layout)):
+    for sampled, window in enumerate(_spread_windows(layout, table)):
         if sampled == _SAMPLED_BLOCKS:
             break
         with _telling_decode_errors(name, window):
@@ -140,17 +142,34 @@ def _read(dataset: rasterio.DatasetReader, bands: tuple[int, int, int], window: 
     return values
 
 
-def _spread_windows(layout: Layout) -> Iterator[Window]:
-    """Windows of at most a block that cover the raster, in an order that jumps about.
+def _spread_windows(layout: Layout, table: BlockTable) -> Iterator[Window]:
+    """Windows that cover the blocks that were written, each inside one, in an order that jumps about.
 
     A step near the golden ratio of the count, prime to it, visits all and leaves no region out for long.
     """
+    across = ceil(layout.width / layout.block_width)
+    per_plane = across * ceil(layout.height / layout.block_height)
+    blocks = table.written_sample if table.missing_count else range(per_plane)
     height, width = min(layout.block_height, _SAMPLE_SIDE_PX), min(layout.block_width, _SAMPLE_SIDE_PX)
-    down, across = ceil(layout.height / height), ceil(layout.width / width)
-    count = down * across
+    parts_down, parts_across = ceil(layout.block_height / height), ceil(layout.block_width / width)
+    count = len(blocks) * parts_down * parts_across
     step = max(1, round(count * 0.618))
     while gcd(step, count) != 1:
         step += 1
     for i in range(count):
-        row, col = divmod(i * step % count, across)
-        yield Window(row * height, (row + 1) * height, col * width, (col + 1) * width).clip(layout.height, layout.width)
+        block, part = divmod(i * step % count, parts_down * parts_across)
+        block_row, block_col = divmod(blocks[block] % per_plane, across)
+        part_row, part_col = divmod(part, parts_across)
+        row, col = (
+            block_row * layout.block_height + part_row * height,
+            block_col * layout.block_width + part_col * width,
+        )
+        block_window = Window(
+            block_row * layout.block_height,
+            (block_row + 1) * layout.block_height,
+            block_col * layout.block_width,
+            (block_col + 1) * layout.block_width,
+        ).clip(layout.height, layout.width)
+        window = block_window.intersect(Window(row, row + height, col, col + width))
+        if window is not None:
+            yield window

@@ -23,7 +23,7 @@ from tasks.json_document import clean_text, parse_json
 from tasks.slugs import unique_slugs
 
 _Lines = npt.NDArray[np.float64]
-_NAMED_CRS = re.compile(r"(?:urn:(?:x-)?ogc:def:crs:)?EPSG:[0-9.]*:?([0-9]{4,6})", re.IGNORECASE)
+_NAMED_CRS = re.compile(r"(?:urn:(?:x-)?ogc:def:crs:)?EPSG:(?:[0-9.]*:)?([0-9]{4,6})", re.IGNORECASE)
 _WGS84_NAMES = re.compile(r"(?:urn:ogc:def:crs:)?OGC:(?:[0-9.]*:)?CRS84h?|CRS84", re.IGNORECASE)
 _AS_GEOJSON = "write it as GeoJSON in WGS 84 (RFC 7946)"
 
@@ -231,22 +231,29 @@ def _rings(polygon: Any, to_wgs84: Callable[[_Lines], _Lines] | None, budget: _V
         if not isinstance(ring, list) or len(ring) < 4:
             raise _UnusableError("a ring of its polygon has fewer than 4 positions")
         budget.take(len(ring))
-        try:
-            pairs = [(x, y) for x, y, *_ in ring]
-            if any(isinstance(x, str | bool) or isinstance(y, str | bool) for x, y in pairs):
-                raise TypeError
-            positions = np.array(pairs, np.float64)
-        except (TypeError, ValueError, OverflowError):
-            raise _UnusableError("a position of its polygon is not a pair of numbers") from None
-        if not np.isfinite(positions).all():
-            raise _UnusableError("a position of its polygon is not a finite number")
+        positions = _positions(ring)
         if not np.array_equal(positions[0], positions[-1]):
             raise _UnusableError("a ring of its polygon is not closed")
         if to_wgs84 is not None:
             positions = to_wgs84(positions)
         lons, lats = positions.T
         if not np.isfinite(positions).all() or abs(lons).max() > 180 or abs(lats).max() > 90:
-            raise _UnusableError(
-                f"its positions are not longitudes and latitudes in degrees, got {lons[0]:.8g}, {lats[0]:.8g}"
-            )
+            got = f"{lons[0]:.8g}, {lats[0]:.8g}"
+            raise _UnusableError(f"its positions must be longitudes and latitudes in degrees, got {got}")
         yield positions
+
+
+def _positions(ring: list[Any]) -> _Lines:
+    """The first two coordinates of each position, finite, ``(N, 2)``."""
+    try:
+        pairs = [(x, y) for x, y, *_ in ring]
+        if any(isinstance(x, str | bool) or isinstance(y, str | bool) for x, y in pairs):
+            raise TypeError
+        positions = np.array(pairs, np.float64)
+        if positions.shape != (len(ring), 2):
+            raise TypeError
+    except (TypeError, ValueError, OverflowError):
+        raise _UnusableError("a position of its polygon is not a pair of numbers") from None
+    if not np.isfinite(positions).all():
+        raise _UnusableError("a position of its polygon is not a finite number")
+    return positions

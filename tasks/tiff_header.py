@@ -17,6 +17,7 @@ _LONGEST_VALUE_BYTES = 1 << 20
 _MOST_ENTRIES = 4096
 _MOST_DIRECTORIES = 256
 _STEP_ENTRIES = 1 << 18
+_SAMPLED_BLOCKS = 4096
 _TYPE_CODES: Final = {
     1: "B",
     2: "s",
@@ -147,6 +148,8 @@ class BlockTable:
     """Blocks with offset or length 0: they were never written."""
     outside_count: int
     """Blocks that reach beyond the end of the file."""
+    written_sample: tuple[int, ...]
+    """Numbers of blocks that were written: all of them, or some 4,000 spread evenly."""
 
 
 class TiffHeader:
@@ -222,14 +225,18 @@ class TiffHeader:
             got = min(offsets.count, lengths.count)
             raise HeaderError(f"directory {index} must give {expected} strips or tiles, got {got}")
         missing = outside = 0
+        sample: list[int] = []
         for start in range(0, expected, _STEP_ENTRIES):
             count = min(_STEP_ENTRIES, expected - start)
             at, long = self._array(offsets, start, count), self._array(lengths, start, count)
             written = (at != 0) & (long != 0)
             missing += count - int(np.count_nonzero(written))
+            found = start + np.flatnonzero(written)
+            # So many at most from each step of the way, that a raster of millions of blocks keeps a short list.
+            sample.extend(found[:: max(1, len(found) // _SAMPLED_BLOCKS)].tolist())
             end = np.uint64(self._size_bytes)
             outside += int(np.count_nonzero(written & ((at > end) | (long > end - np.minimum(at, end)))))
-        return BlockTable(missing, outside)
+        return BlockTable(missing, outside, tuple(sample[:: max(1, len(sample) // _SAMPLED_BLOCKS)]))
 
     def _walk(self) -> Iterator[dict[int, _Entry]]:
         at = self._unpack("Q", 8) if self._is_big else self._unpack("I", 4)

@@ -3,8 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tasks.s3_server import EmbeddedS3, embedded_s3
+
+# No deadline: on a shared machine the time of one example says nothing. `--hypothesis-profile long` looks harder.
+settings.register_profile("quick", deadline=None, max_examples=40)
+settings.register_profile("long", deadline=None, max_examples=2000)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

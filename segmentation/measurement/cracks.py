@@ -1,24 +1,29 @@
 """Length and width of a crack, with the ± of the width.
 
-*Length.* Geodesic length of the smoothed centre lines (`segmentation.measurement.skeletons`).
+*Length.* Geodesic length of the smoothed centre lines (`segmentation.measurement.skeletons`), moved to the middle
+of the dark line where the image shows it.
 
 *Width.* Full width at half depth of the image's darkness across the centre line, blur taken off
-(`segmentation.measurement.widths`), a running median over 9 px along the line. Where the image does not tell
-(low contrast, edge of the data) over more than half of the line, the distance transform of the mask serves
-instead: twice the distance to the nearest pixel outside, less half a pixel. `width_method` says which.
+(`segmentation.measurement.widths`), then a running median over 9 px along the line. What a single width exceeds
+the mean of its line by is counted as far as noise does not explain it: with noise s and N independent places the
+excess d becomes d · (1 − λ²s²/d²), none where |d| < λs, λ² = 2 ln N. So the largest width of an even crack is its
+width, and not the largest error; a widening of several s is kept. Where the image does not tell (low contrast, edge
+of the data) over more than half of the line, the distance transform of the mask serves instead: twice the distance
+to the nearest pixel outside, less the half pixel that lies outside on average. `width_method` says which.
 
 *±*, about 95 %, in ground pixels and then times the GSD:
 
-    profile:   2 · √(0.05² + scatter² + (w(blur·(1−r)) − w(blur·(1+r)))²/4)
-    distance:  2 · √(0.35² + scatter²) and at least a quarter of the width
+    profile:   2 · √(0.05² + s² + b²)
+    distance:  2 · √(0.35² + scatter²), and at least a quarter of the largest width
 
-with `scatter` the robust scatter (1.4826 · MAD) of single widths about their running median, 0.05 px the
-sampling, r the relative uncertainty of the blur (0.15 assumed, 0.05 where it was estimated from the edges), and
-0.35 px the error of distance-transform widths on rendered cracks.
+with s the noise of one width, from the differences of widths 12 px apart (1.4826 · MAD / √2); 0.05 px the sampling;
+b half the change of the crack's median width while the blur goes over ± its own uncertainty; 0.35 px the error of
+distance-transform widths on rendered cracks, and the quarter because a mask may be drawn fat or thin.
 
-*Below resolution.* A crack is below resolution where even its largest width is less than `min_width_px` times
-the GSD: its widths are to be stated as "< that" and never graded. The largest width decides, so that a crack
-which opens anywhere to a measurable width is reported with it.
+*Below resolution.* A crack is below resolution where even its largest width is less than `min_width_px` times the
+GSD, or less than twice the blur (σ) where the raster is soft: a narrower line looks like the blur alone. Its
+widths are to be stated as "< that" and never graded. The largest width decides, so that a crack which opens
+anywhere to a measurable width is reported with it.
 """
 
 from collections.abc import Sequence
@@ -37,9 +42,13 @@ from segmentation.records import CrackMeasure
 Bools = npt.NDArray[np.bool_]
 
 _MEDIAN_PX = 9
+_NOISE_LAG_PX = 12
+"""Widths this far apart have errors of their own."""
 _SAMPLING_PX = 0.05
 _DISTANCE_PX = 0.35
-_DISTANCE_BIAS_PX = 0.5
+_DISTANCE_BIAS_PX = 0.2
+_RESOLVED_BLURS = 2.0
+"""A line narrower than this many σ of blur looks like the blur alone."""
 _MOST_POINTS = 40_000
 """More centre line than this is sampled more coarsely, so that the largest map cracking takes bounded time."""
 _MOST_PROFILED_PATHS = 3000
@@ -53,8 +62,8 @@ class TracedPath:
 
     points: Floats
     """``(N, 2)`` (row, col) in raster pixel-corner coordinates."""
-    step_m: float
-    """Length of each of the N − 1 pieces."""
+    piece_m: Floats
+    """``(N − 1,)`` length of each piece."""
     width_m: Floats
     """``(N,)`` by profile; NaN where the image does not tell."""
     distance_width_m: Floats
@@ -70,10 +79,12 @@ class CrackTrace:
     paths: tuple[TracedPath, ...]
     """Longest first."""
     gsd_m: float
-    scatter_m: float
-    """Robust scatter of single profile widths."""
+    noise_m: float
+    """Noise of one profile width."""
     blur_term_m: float
     """Half the change of the width over the blur's uncertainty."""
+    blur_m: float
+    """σ of the blur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +147,28 @@ def trace_crack(
         for number, path in enumerate(paths)
     ]
     blur, blur_spread = blur_of(stack)
-    raw = [unblurred(profile.fwhm, blur) for profile in profiles]
+    raw = [np.where(path.core, unblurred(p.fwhm, blur), np.nan) for p, path in zip(profiles, paths, strict=True)]
     widths = [_running_median(width, path.step) for width, path in zip(raw, paths, strict=True)]
+    noise_px = _noise(widths, paths)
     corner = np.array(origin, np.float64) + 0.5
-    return CrackTrace(
-        paths=tuple(
+    traced = []
+    for path, profile, width in zip(paths, profiles, widths, strict=True):
+        line = _shifted(path, profile)
+        traced.append(
             TracedPath(
-                points=frame.pixel(_shifted(path, profile)) + corner,
-                step_m=path.step * frame.gsd_m,
-                width_m=np.where(path.core, width, np.nan) * frame.gsd_m,
-                distance_width_m=np.maximum(2 * path.half_width - _DISTANCE_BIAS_PX, 0.5) * frame.gsd_m,
+                points=frame.pixel(line) + corner,
+                piece_m=np.hypot(*np.diff(line, axis=0).T) * frame.gsd_m,
+                width_m=_without_noise(width, noise_px, path.step) * frame.gsd_m,
+                distance_width_m=_distance_width(path) * frame.gsd_m,
                 core=path.core,
             )
-            for path, profile, width in zip(paths, profiles, widths, strict=True)
-        ),
+        )
+    return CrackTrace(
+        paths=tuple(traced),
         gsd_m=frame.gsd_m,
-        scatter_m=_scatter(raw, widths, paths) * frame.gsd_m,
-        blur_term_m=_blur_term(profiles, blur, blur_spread) * frame.gsd_m,
+        noise_m=noise_px * frame.gsd_m,
+        blur_term_m=_blur_term(raw, profiles, blur, blur_spread) * frame.gsd_m,
+        blur_m=blur * frame.gsd_m,
     )
 
 
@@ -170,7 +186,7 @@ def crack_result(
     for path, piece_labels in zip(trace.paths, chosen, strict=True):
         for start, stop in _stretches(piece_labels == label):
             lines.append(path.points[start : stop + 1, ::-1])
-            length_m += path.step_m * (stop - start)
+            length_m += float(path.piece_m[start:stop].sum())
     if not lines:
         return None
     masks = [_points_of(piece_labels == label) for piece_labels in chosen]
@@ -187,7 +203,7 @@ def _measure(trace: CrackTrace, masks: list[Bools], *, length_m: float, min_widt
     use_profile = told.sum() >= max(3, core.sum() / 2)
     if use_profile:
         width, places = by_profile[told], points[told]
-        variance = (_SAMPLING_PX * trace.gsd_m) ** 2 + trace.scatter_m**2 + trace.blur_term_m**2
+        variance = (_SAMPLING_PX * trace.gsd_m) ** 2 + trace.noise_m**2 + trace.blur_term_m**2
         uncertainty_m = 2 * float(np.sqrt(variance))
     else:
         where = core if core.any() else np.ones(core.size, np.bool_)
@@ -204,19 +220,19 @@ def _measure(trace: CrackTrace, masks: list[Bools], *, length_m: float, min_widt
         width_uncertainty_mm=uncertainty_m * 1e3,
         width_method="profile" if use_profile else "distance",
         widest_at=(float(places[widest, 0]), float(places[widest, 1])),
-        resolvable_width_mm=min_width_px * trace.gsd_m * 1e3,
+        resolvable_width_mm=max(min_width_px * trace.gsd_m, _RESOLVED_BLURS * trace.blur_m) * 1e3,
         profile=_longest_profile(trace, masks, use_profile),
     )
 
 
 def _longest_profile(trace: CrackTrace, masks: list[Bools], use_profile: bool) -> tuple[tuple[float, float], ...]:
-    counts = [int(mask.sum()) * path.step_m for path, mask in zip(trace.paths, masks, strict=True)]
-    number = int(np.argmax(counts))
+    number = int(np.argmax([np.count_nonzero(mask) for mask in masks]))
     path, mask = trace.paths[number], masks[number]
+    along = np.concatenate([[0.0], np.cumsum(path.piece_m)])
     width = path.width_m if use_profile else path.distance_width_m
     at = np.flatnonzero(mask & np.isfinite(width))
     at = at[:: max(1, -(-at.size // _PROFILE_POINTS))]
-    return tuple((float(k * path.step_m), float(width[k] * 1e3)) for k in at)
+    return tuple((float(along[k] - along[at[0]]), float(width[k] * 1e3)) for k in at)
 
 
 def _stretches(chosen: Bools) -> list[tuple[int, int]]:
@@ -243,15 +259,37 @@ def _running_median(width: Floats, step: float) -> Floats:
     return np.where(known, median_filter(filled, size=size, mode="nearest"), np.nan)
 
 
-def _scatter(raw: list[Floats], smooth: list[Floats], paths: Sequence[Path]) -> float:
-    residual = np.concatenate([(r - s)[path.core] for r, s, path in zip(raw, smooth, paths, strict=True)])
-    residual = residual[np.isfinite(residual)]
-    return 1.4826 * float(np.median(np.abs(residual))) if residual.size else 0.0
+def _distance_width(path: Path) -> Floats:
+    """Width by distance transform in ground pixels, at least half a pixel."""
+    return _running_median(np.maximum(2 * path.half_width - _DISTANCE_BIAS_PX, 0.5), path.step)
 
 
-def _blur_term(profiles: list[WidthProfile], blur: float, spread: float) -> float:
-    fwhm = np.concatenate([profile.fwhm for profile in profiles])
-    fwhm = fwhm[np.isfinite(fwhm)]
+def _noise(widths: list[Floats], paths: Sequence[Path]) -> float:
+    """Noise of one smoothed width in ground pixels; 0 where there are too few to tell."""
+    differences = []
+    for width, path in zip(widths, paths, strict=True):
+        lag = max(1, round(_NOISE_LAG_PX / path.step))
+        differences.append((width[lag:] - width[:-lag]) if width.size > lag else np.empty(0))
+    apart = np.concatenate(differences)
+    apart = apart[np.isfinite(apart)]
+    return 1.4826 * float(np.median(np.abs(apart))) / 2**0.5 if apart.size else 0.0
+
+
+def _without_noise(width: Floats, noise: float, step: float) -> Floats:
+    known = np.isfinite(width)
+    if not known.any() or noise == 0.0:
+        return width
+    mean = float(width[known].mean())
+    excess = width - mean
+    places = max(2.0, np.count_nonzero(known) * step / _NOISE_LAG_PX)
+    explained = 2 * np.log(places) * noise**2
+    kept = np.maximum(0.0, 1 - explained / np.maximum(excess**2, 1e-12))
+    result: Floats = mean + excess * kept
+    return result
+
+
+def _blur_term(raw: list[Floats], profiles: list[WidthProfile], blur: float, spread: float) -> float:
+    fwhm = np.concatenate([p.fwhm[np.isfinite(width)] for p, width in zip(profiles, raw, strict=True)])
     if fwhm.size == 0:
         return 0.0
     typical = np.array([np.median(fwhm)])

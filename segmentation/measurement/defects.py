@@ -116,7 +116,7 @@ def cut_and_measure(
             return MeasuredComponent(omitted_rust=1, omitted_area_m2=cut.area_m2(pixels & owned))
         return cut.rust()
     trace = trace_crack(pixels, image=image, probability=chance.astype(np.float32) / 255, scale=scale, origin=origin)
-    length_m = sum(path.step_m * (len(path.points) - 1) for path in trace.paths)
+    length_m = sum(float(path.piece_m.sum()) for path in trace.paths)
     if length_m < min_crack_length_px * scale.gsd_m:
         return MeasuredComponent(
             omitted_cracks=1, omitted_length_m=length_m, omitted_area_m2=cut.area_m2(pixels & owned)

@@ -259,9 +259,11 @@ def _path(
     along = np.arange(len(line)) * float(np.hypot(*(line[1] - line[0])))
     core = np.ones(len(line), np.bool_)
     if not closed:
-        for from_end, is_open in ((along, open_ends[0]), (along[-1] - along, open_ends[1])):
-            reach = half_width[0 if from_end is along else -1] if not is_open else 0.0
-            core &= from_end > max(reach, float(np.median(half_width))) + 1.0
+        typical = float(np.median(half_width))
+        for from_end, end, is_open in ((along, 0, open_ends[0]), (along[-1] - along, -1, open_ends[1])):
+            # Within a width of an open end profiles miss the line's side; at a junction they cross the other branch.
+            at_end = min(2 * typical + 3, 0.3 * along[-1])
+            core &= from_end > (at_end if is_open else max(float(half_width[end]), typical) + 1)
     return Path(line, _normals(line, step_px, closed), half_width, core)
 
 

@@ -57,7 +57,7 @@ class ProfileStack:
 
     ACROSS = np.arange(-32, 33) * _ACROSS_PX
     """Places across the line, ``(65,)``."""
-    BINS_PX = np.arange(1.75, 9.01, 0.25)
+    BINS_PX = np.arange(1.5, 9.01, 0.75)
     """Limits of the full widths that are averaged together."""
 
     def __init__(self) -> None:
@@ -73,12 +73,13 @@ class ProfileStack:
         np.add.at(self._sum, bins, deficit[known][:, middle - half : middle + half + 1])
         np.add.at(self._count, bins, 1.0)
 
-    def means(self) -> Floats:
-        """Mean profiles ``(K, 65)`` of the widths of which there are enough, neither too narrow nor too wide to tell."""
+    def means(self) -> list[tuple[Floats, float]]:
+        """Mean profiles ``(65,)`` with their share of all, of the widths of which there are enough."""
         enough = self._count >= 8
         enough[[0, -1]] = False
-        mean: Floats = self._sum[enough] / self._count[enough, None]
-        return mean
+        count = self._count[enough]
+        mean = self._sum[enough] / count[:, None]
+        return list(zip(mean, (count / count.sum()).tolist(), strict=True)) if count.size else []
 
 
 def measure_profiles(
@@ -196,15 +197,24 @@ def _background(
         outward = (across - edge[:, None]) * side
         strip = np.where(usable & (outward >= 0) & (outward <= _FLANK_PX), grey, np.nan)
         enough = np.isfinite(strip).sum(axis=1) * _ACROSS_PX >= 2.0
-        strip[~enough] = 0.0
-        level = np.nanmedian(strip, axis=1)
-        noises.append(1.4826 * np.nanmedian(np.abs(strip - level[:, None]), axis=1))
-        levels.append(np.where(enough, level, np.nan))
+        level = np.where(enough, _row_medians(strip), np.nan)
+        noises.append(1.4826 * _row_medians(np.abs(strip - level[:, None])))
+        levels.append(level)
         places.append(edge + side * _FLANK_PX / 2)
     known = np.isfinite(levels[0]) & np.isfinite(levels[1])
     slope = (levels[1] - levels[0]) / (places[1] - places[0])
     base = levels[0][:, None] + slope[:, None] * (across - places[0][:, None])
-    return base, np.maximum(*noises), known
+    return base, np.fmax(*noises), known
+
+
+def _row_medians(values: Floats) -> Floats:
+    """Median of each row without its NaNs; NaN where there is nothing else. numpy's own takes ten times as long."""
+    known = np.isfinite(values).sum(axis=1)
+    ordered = np.sort(values, axis=1)
+    rows, last = np.arange(len(values)), values.shape[1] - 1
+    low, high = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, last)
+    medians: Floats = (ordered[rows, low] + ordered[rows, high]) / 2
+    return medians
 
 
 def _half_depth_edges(deficit: Floats, across: Floats, reach: Floats) -> tuple[Floats, Floats, Floats]:
@@ -267,14 +277,15 @@ def blur_of(stack: ProfileStack) -> tuple[float, float]:
     """
     ideal = _ideal_stack()
     misfit = (np.log(_BLURS_PX / ASSUMED_BLUR_PX) / ASSUMED_BLUR_SPREAD) ** 2
-    for profile in stack.means():
+    for profile, share in stack.means():
         scale = (ideal @ profile) / (ideal**2).sum(axis=-1)
         depth = float(profile.max())
         outside = np.abs(ProfileStack.ACROSS) > 6.0
         noise = max(float(np.sqrt(np.mean(profile[outside] ** 2))), _LEAST_MISFIT * depth)
         # Samples a quarter of a pixel apart are not independent: one in four counts.
         square = ((scale[..., None] * ideal - profile) ** 2).sum(axis=-1) * _ACROSS_PX / noise**2
-        misfit = misfit + square.min(axis=1)
+        # Their errors are akin: together they tell no more than one of them.
+        misfit = misfit + share * square.min(axis=1)
     weight = np.exp(-(misfit - misfit.min()) / 2)
     weight /= weight.sum()
     mean = float(weight @ _BLURS_PX)

@@ -102,7 +102,7 @@ def _crack_look(rng: np.random.Generator, image: Floats, width_px: float) -> Cra
     depth = rng.uniform(0.03, 0.4 - 0.22 * wide)
     tint = np.clip(near * depth * (1 + rng.normal(0, 0.06, 3)), 0.0, 1.0)
     return CrackLook(
-        darkness=float(np.clip(rng.beta(3.2, 1.2), 0.35 + 0.45 * wide, 1.0)),
+        darkness=float(np.clip(rng.beta(2.6, 1.3), 0.28 + 0.5 * wide, 1.0)),
         tint=(float(tint[0]), float(tint[1]), float(tint[2])),
         unevenness=float(rng.uniform(0.0, 0.65 - 0.35 * wide)),
         soft_px=float(rng.uniform(0.25, 0.9)),
@@ -139,7 +139,7 @@ def _is_visible(before: Floats, after: Floats, inside: Bools) -> bool:
     loss = float((green - after[..., 1])[inside].mean())
     fine = np.abs(green - blurred(green, 3.0))
     texture = 1.48 * float(np.median(fine))  # robust: joints and stains must not hide a crack elsewhere
-    return loss > 0.10 * ground and loss > 0.9 * texture and loss > 0.035
+    return loss > 0.075 * ground and loss > 1.4 * texture and loss > 0.03
 
 
 def _free_crack(rng: np.random.Generator, size: int, width_px: float) -> Crack:
@@ -184,11 +184,11 @@ def _add_rust(rng: np.random.Generator, image: Floats, mask: Bytes, kind: str) -
     size = image.shape[0]
     window = Window(0, size, 0, image.shape[1])
     look = RustLook(
-        brightness=float(rng.uniform(0.05, 0.95)),
+        brightness=float(rng.uniform(0.0, 0.85)),
         contrast=float(rng.uniform(0.4, 1.4)),
         opacity=float(rng.uniform(0.8, 1.0)),
         soft_px=float(rng.uniform(0.3, 1.2)),
-        saturation=float(rng.uniform(0.5, 1.15)),
+        saturation=float(rng.uniform(0.3, 1.05)),
     )
     if kind in _STEEL and rng.random() < 0.08:
         composite(image, np.full(mask.shape, 0.97, np.float32), rust_texture(rng, mask.shape, look, 2.0))

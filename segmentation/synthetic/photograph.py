@@ -40,7 +40,7 @@ def photograph(rng: np.random.Generator, image: Floats) -> Bytes:
     grey = image.mean(axis=2, keepdims=True)
     image = grey + (image - grey) * np.float32(rng.uniform(0.6, 1.35))
     balance = np.exp(rng.normal(0, 0.03, 3)).astype(np.float32)
-    exposure = np.exp(rng.normal(0.03, 0.28)) * (0.5 / max(float(image.mean()), 0.05)) ** 0.4
+    exposure = np.exp(rng.normal(0.03, 0.28)) * (0.55 / max(float(image.mean()), 0.05)) ** 0.4
     highlight = float(np.percentile(image[::4, ::4], 97)) * exposure
     limit = rng.uniform(0.85, 1.04)  # a camera meters: it seldom burns out a whole surface
     exposure *= min(1.0, limit / max(highlight, 1e-3))

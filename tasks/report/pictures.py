@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from math import ceil, floor, hypot, log10
+from math import ceil, cos, floor, hypot, log10, pi, sin
 from typing import Final, Protocol
 
 import numpy as np
@@ -29,6 +29,8 @@ _DARK: Final[Rgb] = (16, 22, 30)
 _WHITE: Final[Rgb] = (255, 255, 255)
 _TALL: Final = 1.25
 """Overviews taller than this share of their width are turned, to fill the page's width."""
+_ROOM_PX: Final = 4
+"""Side of the cells in which the room for labels is kept."""
 _QUALITIES: Final = (88, 80, 72, 62, 50, 40)
 
 
@@ -240,8 +242,9 @@ class _Canvas:
 def _draw_numbers(image: Image.Image, canvas: _Canvas, numbered: Sequence[tuple[int, Defect]]) -> int:
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=max(12, round(max(image.size) / 62)))
-    bar_room = (0.0, image.height - 0.16 * image.width, 0.36 * image.width, float(image.height))
-    taken: list[tuple[float, float, float, float]] = [bar_room]
+    taken = np.zeros((image.height // _ROOM_PX + 1, image.width // _ROOM_PX + 1), np.bool_)
+    bar_width, bar_height = 0.36 * image.width, 0.16 * min(image.width, 760)
+    taken[_room(0, image.height - bar_height, bar_width, image.height)] = True
     unlabelled = 0
     for number, defect in numbered:
         row, col = pixel_of(defect)
@@ -254,34 +257,34 @@ def _draw_numbers(image: Image.Image, canvas: _Canvas, numbered: Sequence[tuple[
             continue
         x, y = spot
         rectangle = (x - half_width, y - half_height, x + half_width, y + half_height)
-        taken.append(rectangle)
-        colour = CLASS_COLOURS[defect.pixel_class]
+        taken[_room(*rectangle)] = True
         draw.line((anchor, spot), fill=_DARK, width=3)
         draw.line((anchor, spot), fill=_WHITE, width=1)
-        draw.rounded_rectangle(rectangle, radius=4, fill=_DARK, outline=colour, width=2)
+        draw.rounded_rectangle(rectangle, radius=4, fill=_DARK, outline=CLASS_COLOURS[defect.pixel_class], width=2)
         draw.text(spot, str(number), font=font, fill=_WHITE, anchor="mm")
     return unlabelled
 
 
 def _free_spot(
-    anchor: tuple[float, float],
-    half_width: float,
-    half_height: float,
-    size: tuple[int, int],
-    taken: Sequence[tuple[float, float, float, float]],
+    anchor: tuple[float, float], half_width: float, half_height: float, size: tuple[int, int], taken: Flags
 ) -> tuple[float, float] | None:
-    reach = hypot(half_width, half_height)
-    for ring in range(1, 9):
-        for eighth in range(16):
-            angle = np.pi * (eighth / 8 - 0.5)
-            x = float(anchor[0] + (reach + 6) * ring * np.cos(angle))
-            y = float(anchor[1] + (reach + 6) * ring * np.sin(angle))
+    """The nearest place around the anchor where a label lies inside the picture and on no other label."""
+    reach = hypot(half_width, half_height) + 6
+    for ring in range(1, 7):
+        for step in range(12):
+            angle = pi * (step / 6 - 0.5)
+            x, y = anchor[0] + reach * ring * cos(angle), anchor[1] + reach * ring * sin(angle)
             if not (half_width <= x <= size[0] - half_width and half_height <= y <= size[1] - half_height):
                 continue
-            left, top, right, bottom = x - half_width, y - half_height, x + half_width, y + half_height
-            if all(right < t[0] or left > t[2] or bottom < t[1] or top > t[3] for t in taken):
+            if not taken[_room(x - half_width, y - half_height, x + half_width, y + half_height)].any():
                 return x, y
     return None
+
+
+def _room(left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
+    """The cells that a rectangle of the picture touches."""
+    cells = [int(value) // _ROOM_PX for value in (top, bottom, left, right)]
+    return slice(cells[0], cells[1] + 1), slice(cells[2], cells[3] + 1)
 
 
 def _lines_of(geometry: BaseGeometry) -> list[list[tuple[float, float]]]:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 Fault = str
-"""``pass``, ``lose-answer`` (done, but the answer is lost), ``cut-body``, ``flip-byte``, or a status such as ``503``."""
+"""``pass``, ``lose-answer`` (done, but not told), ``cut-body``, ``flip-byte``, or a status such as ``503``."""
 
 
 class FaultyS3:

@@ -39,7 +39,13 @@ def write_raster(path: Path, values: npt.NDArray[Any] | None = None, **options: 
     mask = options.pop("mask", None)
     colours = options.pop("colorinterp", None)
     count, height, width = values.shape
-    profile: dict[str, Any] = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": values.dtype}
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": count,
+        "height": height,
+        "width": width,
+        "dtype": values.dtype,
+    }
     profile |= {"crs": UTM, "transform": UTM_PLACE, "tiled": True, "blockxsize": 64, "blockysize": 64, **options}
     profile = {name: value for name, value in profile.items() if value is not None}
     path.parent.mkdir(parents=True, exist_ok=True)

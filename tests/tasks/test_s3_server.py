@@ -51,7 +51,9 @@ def test_it_is_stopped_with_its_context_also_when_that_fails() -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_it_ends_with_its_owner(how: signal.Signals) -> None:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert owner.stdout is not None
     server_id = int(owner.stdout.readline())
     owner.send_signal(how)

@@ -215,7 +215,8 @@ class TestFolder:
 
 class TestNetworkFaults:
     @pytest.fixture
-    def proxy(self, s3_server: EmbeddedS3) -> Iterator[FaultyS3]:
+    def proxy(self, s3_server: EmbeddedS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+        monkeypatch.setattr("tasks.s3_client._LONGEST_PAUSE_S", 0.01)
         with faulty_s3(s3_server.endpoint_url) as proxy:
             yield proxy
 
@@ -312,9 +313,7 @@ def test_an_address_that_cannot_work_is_told_in_one_line(s3_server: EmbeddedS3, 
     assert "\n" not in str(failed.value)
 
 
-def test_missing_credentials_are_named(
-    s3_server: EmbeddedS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_credentials_are_named(s3_server: EmbeddedS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))

@@ -9,6 +9,7 @@ class Element:
     tag: str
     attributes: dict[str, str | None]
     text: str = ""
+    first_chunk: int = 0
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Page(HTMLParser):
 
     elements: list[Element] = field(default_factory=list)
     open_elements: list[Element] = field(default_factory=list)
+    chunks: list[str] = field(default_factory=list)
     text: str = ""
 
     VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
@@ -25,7 +27,7 @@ class Page(HTMLParser):
         HTMLParser.__init__(self, convert_charrefs=True)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        element = Element(tag, dict(attrs))
+        element = Element(tag, dict(attrs), first_chunk=len(self.chunks))
         self.elements.append(element)
         if tag not in self.VOID:
             self.open_elements.append(element)
@@ -36,15 +38,15 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if not self.open_elements or self.open_elements[-1].tag != tag:
             raise AssertionError(f"</{tag}> closes {self.open_elements[-1:]}")
-        self.open_elements.pop()
+        element = self.open_elements.pop()
+        if tag != "style":
+            element.text = "".join(self.chunks[element.first_chunk :])
 
     def handle_data(self, data: str) -> None:
         if any(element.tag == "style" for element in self.open_elements):
             self.open_elements[-1].text += data
             return
-        self.text += data
-        for element in self.open_elements:
-            element.text += data
+        self.chunks.append(data)
 
     def all(self, tag: str) -> list[Element]:
         return [element for element in self.elements if element.tag == tag]
@@ -56,5 +58,5 @@ def parse(html: str) -> Page:
     page.close()
     if page.open_elements:
         raise AssertionError(f"left open: {[element.tag for element in page.open_elements]}")
-    page.text = " ".join(page.text.split())
+    page.text = " ".join("".join(page.chunks).split())
     return page
