@@ -54,11 +54,11 @@ class Settings(BaseSettings):
     max_input_block_bytes: int = Field(
         512 * 2**20, ge=2**20, description="decoded bytes of one strip or tile of a file"
     )
-    max_input_ratio: float = Field(1000.0, ge=10, description="decoded bytes per byte of a file")
+    max_input_ratio: float = Field(5000.0, ge=10, description="decoded bytes per byte of a file")
     max_rasters: int = Field(10_000, ge=1, description="rasters of one survey")
     max_structures: int = Field(100_000, ge=1, description="structures of one survey")
     max_vertices: int = Field(5_000_000, ge=100, description="vertices of all footprints of a survey")
-    max_document_bytes: int = Field(256 * 2**20, ge=1024, description="size of structures.geojson and survey.json")
+    max_document_bytes: int = Field(64 * 2**20, ge=1024, description="size of structures.geojson and survey.json")
     gsd_m: float | None = Field(None, gt=0, lt=1, description="GSD for rasters without a place on the earth")
     skip_rejected: bool = Field(False, description="inspect what is left when some rasters are rejected")
     min_crack_width_px: float = Field(2.0, ge=1, le=10, description="least crack width stated as a figure, in pixels")

@@ -1,0 +1,1 @@
+"""One stage each: storage, Dask, Zarr and the reports around the science of `segmentation`."""

@@ -7,7 +7,6 @@ carries a CRC-32C, so that a flipped bit is an error and not another class.
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import zarr
@@ -107,14 +106,14 @@ def _store(address: MaskStore) -> Store:
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
-    parts = urlsplit(address.uri)
+    bucket, _, prefix = address.uri.removeprefix("s3://").partition("/")
     options: dict[str, Any] = {"virtual_hosted_style_request": address.endpoint_url is None}
     if address.endpoint_url is not None:
         options["endpoint"] = address.endpoint_url
         options["client_options"] = {"allow_http": address.endpoint_url.startswith("http://")}
     store = S3Store(
-        parts.netloc,
-        prefix=parts.path.strip("/"),
+        bucket,
+        prefix=prefix,
         region=address.region or "us-east-1",
         credential_provider=Boto3CredentialProvider(),
         **options,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.enums import Resampling
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
@@ -58,16 +59,24 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
             yield dataset
 
 
-def read_validity(dataset: rasterio.DatasetReader, window: Window) -> npt.NDArray[np.bool_]:
+def read_validity(
+    dataset: rasterio.DatasetReader, window: Window, *, shape: tuple[int, int] | None = None
+) -> npt.NDArray[np.bool_]:
     """Which pixels of a window inside the raster hold data, bool ``(H, W)``: the one nodata rule.
+
+    With `shape` the window is resampled to it: a cell holds data only where all its pixels do.
 
     An internal mask decides where there is one, else the alpha band (opaque in any degree), else the nodata
     value: a pixel is nodata where every band has it. Black alone is never nodata.
     """
     rows, cols = window.shape
     where = RasterioWindow(window.col_start, window.row_start, cols, rows)
-    known: npt.NDArray[np.bool_] = dataset.dataset_mask(window=where) > 0
-    return known
+    if shape is None or shape == window.shape:
+        known: npt.NDArray[np.bool_] = dataset.dataset_mask(window=where) > 0
+        return known
+    share = dataset.dataset_mask(window=where, out_shape=shape, resampling=Resampling.average)
+    whole: npt.NDArray[np.bool_] = share == 255
+    return whole
 
 
 def gdal_words(error: BaseException, path: Path) -> str:

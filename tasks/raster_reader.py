@@ -15,7 +15,7 @@ from segmentation.errors import InputRejected
 from segmentation.inference.geometry import plan_read
 from segmentation.records import RasterInput
 from segmentation.windows import Window
-from tasks.raster_file import open_raster
+from tasks.raster_file import open_raster, read_validity
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -45,7 +45,7 @@ class RasterReader:
             bands = self._dataset.read(
                 list(self._raster.rgb_bands), window=where, out_shape=(3, *shape), resampling=Resampling.average
             )
-            known = self._dataset.dataset_mask(window=where, out_shape=shape)
+            known = read_validity(self._dataset, window, shape=shape)
         except RasterioError as error:
             raise InputRejected(
                 "E_TILE_DECODE",
@@ -54,14 +54,13 @@ class RasterReader:
                 f"{window.col_stop} must decode, got {error}",
                 "write the raster again from its source and upload it again",
             ) from error
-        return np.ascontiguousarray(_as_bytes(bands, self._raster.value_range).transpose(1, 2, 0)), known > 0
+        return np.ascontiguousarray(_as_bytes(bands, self._raster.value_range).transpose(1, 2, 0)), known
 
     def validity_grid(self, cell_px: int) -> Flags:
         """Which cells of `cell_px` × `cell_px` pixels hold data in every pixel, bool ``(h, w)``."""
         georeference = self._raster.georeference
         shape = (-(-georeference.height // cell_px), -(-georeference.width // cell_px))
-        # Averaged, a cell is 255 only where all of it is.
-        return self._dataset.dataset_mask(out_shape=shape, resampling=Resampling.average) == 255  # type: ignore[no-any-return]
+        return read_validity(self._dataset, Window(0, georeference.height, 0, georeference.width), shape=shape)
 
     def read_mirrored(self, window: Window) -> tuple[Bytes, Flags]:
         """Like `read`, for a window that may reach outside the raster, where the raster is mirrored."""

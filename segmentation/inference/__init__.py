@@ -1,0 +1,1 @@
+"""Tile geometry, the memory model and the predictor."""

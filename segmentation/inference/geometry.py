@@ -123,8 +123,8 @@ class MirroredRead:
 
     def fill(self, pixels: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
         """Expand what was read, ``(H, W, …)`` of `source`, to the window wanted."""
-        inside = self.source.shape == (len(self.rows), len(self.cols))
-        return pixels if inside else pixels[np.ix_(self.rows, self.cols)]
+        straight = all((np.diff(at) == 1).all() for at in (self.rows, self.cols))
+        return pixels if straight else pixels[np.ix_(self.rows, self.cols)]
 
 
 def plan_read(window: Window, height: int, width: int) -> MirroredRead:

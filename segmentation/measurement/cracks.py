@@ -8,8 +8,8 @@ of the dark line where the image shows it.
 the mean of its line by is counted as far as noise does not explain it: with noise s and N independent places the
 excess d becomes d · (1 − λ²s²/d²), none where |d| < λs, λ² = 2 ln N. So the largest width of an even crack is its
 width, and not the largest error; a widening of several s is kept. Where the image does not tell (low contrast, edge
-of the data) over more than half of the line, the distance transform of the mask serves instead: twice the distance
-to the nearest pixel outside, less the half pixel that lies outside on average. `width_method` says which.
+of the data) over more than half of the line, the mask serves instead: the distance between its edges across the
+line, capped by its distance transform. `width_method` says which.
 
 *±*, about 95 %, in ground pixels and then times the GSD:
 
@@ -18,7 +18,7 @@ to the nearest pixel outside, less the half pixel that lies outside on average. 
 
 with s the noise of one width, from the differences of widths 12 px apart (1.4826 · MAD / √2); 0.05 px the sampling;
 b half the change of the crack's median width while the blur goes over ± its own uncertainty; 0.35 px the error of
-distance-transform widths on rendered cracks, and the quarter because a mask may be drawn fat or thin.
+mask widths on rendered cracks, and the quarter because a mask may be drawn fat or thin.
 
 *Below resolution.* A crack is below resolution where even its largest width is less than `min_width_px` times the
 GSD, or less than twice the blur (σ) where the raster is soft: a narrower line looks like the blur alone. Its
@@ -36,7 +36,14 @@ from shapely.geometry import MultiLineString
 
 from segmentation.georeference import Floats, PixelScale
 from segmentation.measurement.skeletons import GroundFrame, Path, centre_paths
-from segmentation.measurement.widths import ProfileStack, WidthProfile, blur_of, measure_profiles, unblurred
+from segmentation.measurement.widths import (
+    ProfileStack,
+    WidthProfile,
+    blur_of,
+    mask_widths,
+    measure_profiles,
+    unblurred,
+)
 from segmentation.records import CrackMeasure
 
 Bools = npt.NDArray[np.bool_]
@@ -46,7 +53,6 @@ _NOISE_LAG_PX = 12
 """Widths this far apart have errors of their own."""
 _SAMPLING_PX = 0.05
 _DISTANCE_PX = 0.35
-_DISTANCE_BIAS_PX = 0.2
 _RESOLVED_BLURS = 2.0
 """A line narrower than this many σ of blur looks like the blur alone."""
 _MOST_POINTS = 40_000
@@ -67,7 +73,7 @@ class TracedPath:
     width_m: Floats
     """``(N,)`` by profile; NaN where the image does not tell."""
     distance_width_m: Floats
-    """``(N,)`` by distance transform."""
+    """``(N,)`` between the edges of the mask."""
     core: Bools
     """``(N,)`` away from ends and junctions."""
 
@@ -159,7 +165,7 @@ def trace_crack(
                 points=frame.pixel(line) + corner,
                 piece_m=np.hypot(*np.diff(line, axis=0).T) * frame.gsd_m,
                 width_m=_without_noise(width, noise_px, path.step) * frame.gsd_m,
-                distance_width_m=_distance_width(path) * frame.gsd_m,
+                distance_width_m=_distance_width(path, pixels, frame) * frame.gsd_m,
                 core=path.core,
             )
         )
@@ -259,9 +265,9 @@ def _running_median(width: Floats, step: float) -> Floats:
     return np.where(known, median_filter(filled, size=size, mode="nearest"), np.nan)
 
 
-def _distance_width(path: Path) -> Floats:
-    """Width by distance transform in ground pixels, at least half a pixel."""
-    return _running_median(np.maximum(2 * path.half_width - _DISTANCE_BIAS_PX, 0.5), path.step)
+def _distance_width(path: Path, pixels: Bools, frame: GroundFrame) -> Floats:
+    """Width between the edges of the mask in ground pixels, at least half a pixel."""
+    return _running_median(np.maximum(mask_widths(path, pixels=pixels, frame=frame), 0.5), path.step)
 
 
 def _noise(widths: list[Floats], paths: Sequence[Path]) -> float:

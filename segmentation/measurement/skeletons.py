@@ -261,9 +261,9 @@ def _path(
     if not closed:
         typical = float(np.median(half_width))
         for from_end, end, is_open in ((along, 0, open_ends[0]), (along[-1] - along, -1, open_ends[1])):
-            # Within a width of an open end profiles miss the line's side; at a junction they cross the other branch.
+            # Within a width of an open end profiles miss the line's side; near a junction, they cross the other branch.
             at_end = min(2 * typical + 3, 0.3 * along[-1])
-            core &= from_end > (at_end if is_open else max(float(half_width[end]), typical) + 1)
+            core &= from_end > (at_end if is_open else 2 * max(float(half_width[end]), typical) + 1)
     return Path(line, _normals(line, step_px, closed), half_width, core)
 
 

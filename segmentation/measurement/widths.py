@@ -20,13 +20,13 @@ from segmentation.measurement.skeletons import GroundFrame, Path
 
 Bools = npt.NDArray[np.bool_]
 
-ASSUMED_BLUR_PX = 0.9
+ASSUMED_BLUR_PX = 0.85
 """Blur (σ) of a drone raster where the crack itself does not show it: lens, pixel box (1/√12) and resampling."""
-ASSUMED_BLUR_SPREAD = 0.3
+ASSUMED_BLUR_SPREAD = 0.35
 """Relative uncertainty (σ) of the assumed blur: sharp rasters have 0.65 px, soft ones 1.2 px and more."""
 _BLURS_PX = np.geomspace(0.45, 2.6, 50)
 """Blurs that are tried."""
-_LEAST_MISFIT = 0.015
+_LEAST_MISFIT = 0.02
 """Share of the depth by which a real profile differs from an ideal one at best."""
 
 _ACROSS_PX = 0.25
@@ -152,6 +152,30 @@ def _sample(
     at_pixel = np.clip(np.rint(at).astype(int), 0, np.array(grey.shape).reshape(2, 1, 1) - 1)
     other = foreign[rows, cols][at_pixel[0], at_pixel[1]] & (np.abs(across) > half_width[:, None] + 1.0)
     return values, inside & ~other
+
+
+def mask_widths(path: Path, *, pixels: Bools, frame: GroundFrame) -> Floats:
+    """Distance ``(N,)`` in ground pixels between the edges of the crack's pixels across the path.
+
+    It is capped by the distance transform (twice the distance to the nearest pixel outside, and a pixel for that
+    pixel's own extent), so that a line that runs on into another branch is not taken for width.
+    """
+    widths = np.zeros(len(path.points))
+    for start in range(0, len(widths), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        half_width = path.half_width[part]
+        count = np.ceil((2 * float(half_width.max()) + 3) / _ACROSS_PX)
+        across = np.arange(-count, count + 1) * _ACROSS_PX
+        places = frame.pixel(path.points[part, None] + across[:, None] * path.normals[part, None])
+        inside = map_coordinates(
+            pixels.view(np.uint8), np.moveaxis(places, -1, 0), output=np.float64, order=1, mode="constant"
+        )
+        middle = np.full(len(half_width), int(count))
+        level = np.full(len(half_width), 0.5)
+        right = _crossing(inside, across, middle, level)
+        left = -_crossing(inside[:, ::-1], -across[::-1], middle, level)
+        widths[part] = np.fmin(right - left, 2 * half_width + 1)
+    return widths
 
 
 @dataclass(frozen=True, slots=True)

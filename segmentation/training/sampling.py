@@ -1,10 +1,12 @@
 """Training batches as a pure function of (seed, step), so that a resumed run draws what the first would have."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 import numpy as np
 import numpy.typing as npt
@@ -183,7 +185,16 @@ _worker_sampler: list[CropSampler] = []
 
 
 def _start_worker(config: SamplerConfig) -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
     _worker_sampler.append(config.sampler())
+
+
+def _end_with_parent() -> None:
+    """End this process when the training process is killed: it would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _batch_in_worker(step: int) -> Batch:

@@ -210,7 +210,7 @@ _FEATURE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     _ANY
     | st.fixed_dictionaries(

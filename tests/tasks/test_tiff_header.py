@@ -46,7 +46,7 @@ def test_a_good_header_is_read(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=12),
     keep=st.one_of(st.none(), st.integers(0, 500)),
@@ -63,7 +63,7 @@ def test_a_header_with_any_bytes_changed_is_read_or_refused_at_once(
     assert time.monotonic() - start_s < 2
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.sampled_from([b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0"]).flatmap(
         lambda m: st.binary(max_size=300).map(lambda b: m + b)

@@ -31,8 +31,10 @@ def small_model(seed: int) -> LoadedModel:
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.running_mean, -0.3, 0.3)
             torch.nn.init.uniform_(layer.running_var, 0.3, 1.3)
-    with torch.no_grad():
-        module.head.weight *= 8
+    with torch.inference_mode():
+        module.head.weight *= 40
+        logits = module(torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(seed)))
+        module.head.bias -= logits.mean(dim=(0, 2, 3))
     return replace(load_model("spanscan-unet"), module=module)
 
 
@@ -58,9 +60,15 @@ def predictor_of(loaded: LoadedModel, *, core_px: int, precision: str = "float32
 
 @settings(max_examples=15)
 @given(
-    st.integers(1, 150), st.integers(1, 150), st.sampled_from([16, 32, 48]), st.integers(1, 2), st.integers(0, 2**32 - 1)
+    st.integers(1, 150),
+    st.integers(1, 150),
+    st.sampled_from([16, 32, 48]),
+    st.integers(1, 2),
+    st.integers(0, 2**32 - 1),
 )
-def test_tiled_equals_one_forward_pass_for_any_size(height: int, width: int, core_px: int, cores: int, seed: int) -> None:
+def test_tiled_equals_one_forward_pass_for_any_size(
+    height: int, width: int, core_px: int, cores: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, 3), np.uint8)
     validity = rng.random((height, width)) > 0.1

@@ -2,10 +2,13 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -123,13 +126,38 @@ def test_a_batch_depends_on_seed_and_step_alone(crack_set: DataSetSpec) -> None:
 
 
 def test_batches_prepared_by_other_processes_are_the_same(crack_set: DataSetSpec) -> None:
-    config = SamplerConfig((crack_set,), seed=3, crop_px=32, batch=2, synthetic_share=0.3, scenes=5, structures=1)
+    config = SamplerConfig((crack_set,), seed=3, crop_px=32, batch=2, synthetic_share=0.3, scenes=5, structures=0)
     here = list(batches(config, first=2, last=6, processes=0))
     elsewhere = list(batches(config, first=2, last=6, processes=1))
     assert [step for step, _ in elsewhere] == [2, 3, 4, 5]
     for (_, a), (_, b) in zip(here, elsewhere, strict=True):
         assert np.array_equal(a.images, b.images)
         assert np.array_equal(a.labels, b.labels)
+
+
+_TRAINS_FOR_EVER = """
+import sys
+from pathlib import Path
+from segmentation.training.sampling import SamplerConfig, batches
+
+if __name__ == "__main__":
+    import multiprocessing
+    config = SamplerConfig((), seed=3, crop_px=32, batch=2, synthetic_share=1.0, scenes=2, structures=0)
+    for step, _ in batches(config, first=0, last=10**9, processes=1):
+        if step == 0:
+            print(multiprocessing.active_children()[0].pid, flush=True)
+"""
+
+
+def test_killing_the_training_process_leaves_no_other_process_behind(tmp_path: Path) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(_TRAINS_FOR_EVER)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    worker.wait(timeout=10)
+    assert not worker.is_running()
 
 
 def test_no_width_is_taught_by_line_labels(crack_set: DataSetSpec) -> None:

@@ -1,0 +1,133 @@
+"""Each pixel of a raster belongs to one structure or to none."""
+
+from math import cos, radians, sin
+
+import numpy as np
+import pytest
+from pyproj import CRS
+from shapely.geometry import MultiPolygon, Point, Polygon, box
+
+from segmentation.georeference import Georeference
+from segmentation.measurement.structures import StructureIndex, footprint_area_m2
+from segmentation.records import Structure
+from segmentation.windows import Window
+
+GSD = 0.01
+C, S = cos(radians(30)) * GSD, sin(radians(30)) * GSD
+RASTER = Georeference(300, 400, (C, S, 576600.0, S, -C, 5188100.0), CRS.from_epsg(32615).to_wkt())
+WHOLE = Window(0, 300, 0, 400)
+
+
+def in_lonlat(polygon: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
+    """A footprint given as (col, row) of the raster."""
+    import shapely
+
+    return shapely.transform(
+        polygon, lambda p: np.stack(RASTER.lonlat_from_pixel(p[:, 1], p[:, 0]), axis=1)
+    )
+
+
+def structure(name: str, footprint: Polygon | MultiPolygon | None, **more: str | None) -> Structure:
+    return Structure(name, name, name, "deck", "concrete", footprint and in_lonlat(footprint), **more)
+
+
+def index_of(*structures: Structure, georeference: Georeference = RASTER, name: str = "a.tif") -> StructureIndex:
+    return StructureIndex(structures, georeference, raster_name=name)
+
+
+def by_pixel_centre(polygons: list[Polygon | MultiPolygon]) -> np.ndarray:
+    """The truth, pixel by pixel."""
+    found = np.full(WHOLE.shape, -1)
+    for number in reversed(range(len(polygons))):
+        rows, cols = np.meshgrid(np.arange(300) + 0.5, np.arange(400) + 0.5, indexing="ij")
+        import shapely
+
+        found[shapely.contains_xy(polygons[number], cols, rows)] = number
+    return found
+
+
+def test_pixels_belong_to_the_polygon_that_holds_their_centre() -> None:
+    with_hole = Polygon(
+        [(20.2, 30.7), (250.1, 40.3), (240.4, 200.6), (30.3, 180.8)],
+        [[(60.3, 60.1), (100.2, 62.4), (95.3, 110.6)]],
+    )
+    two_parts = MultiPolygon([box(270.3, 20.4, 330.2, 90.6), box(280.3, 150.4, 390.2, 260.6)])
+    overlapping = Point(240.2, 190.3).buffer(60)
+    polygons = [with_hole, two_parts, overlapping]
+    index = index_of(*(structure(f"S{n}", p) for n, p in enumerate(polygons)))
+    found, truth = index.indices(WHOLE), by_pixel_centre(polygons)
+    # A centre within rounding of an edge may fall to either side.
+    assert np.count_nonzero(found != truth) <= 3
+    assert found.dtype == np.int32
+
+
+def test_a_window_gives_the_same_as_the_whole_raster() -> None:
+    index = index_of(structure("A", Point(150, 150).buffer(90)), structure("B", Point(230, 160).buffer(90)))
+    whole = index.indices(WHOLE)
+    for window in (Window(13, 101, 17, 211), Window(120, 121, 0, 400), Window(140, 150, 140, 150), Window(0, 5, 0, 5)):
+        assert (index.indices(window) == whole[window.slices()]).all()
+
+
+def test_of_touching_structures_every_pixel_goes_to_one_and_no_line_is_left_between() -> None:
+    index = index_of(structure("A", box(50, 50, 150.5, 250)), structure("B", box(150.5, 50, 300, 250)))
+    found = index.indices(WHOLE)
+    assert (found[55:245, 55:295] >= 0).all()
+    assert np.count_nonzero(found[55:245] == 0) > 0
+    assert np.count_nonzero(found[55:245] == 1) > 0
+
+
+def test_a_structure_with_a_problem_is_never_matched() -> None:
+    bad = structure("A", box(0, 0, 400, 300), problem="self-intersection")
+    assert (index_of(bad, structure("B", box(0, 0, 400, 300))).indices(WHOLE) == 1).all()
+
+
+def test_a_structure_without_footprint_is_the_raster_it_names() -> None:
+    mine, other = structure("A", None, raster_name="b.tif"), structure("B", None, raster_name="a.tif")
+    assert (index_of(mine, other).indices(WHOLE) == 1).all()
+
+
+def test_a_raster_in_a_local_frame_matches_only_by_its_name() -> None:
+    local = Georeference(300, 400, (0.001, 0, 0, 0, -0.001, 0), None, 1.0)
+    found = index_of(
+        structure("A", box(0, 0, 400, 300)), structure("B", None, raster_name="f.tif"), georeference=local, name="f.tif"
+    ).indices(WHOLE)
+    assert (found == 1).all()
+
+
+def test_structures_elsewhere_leave_the_raster_empty() -> None:
+    index = index_of(structure("A", box(4000, 3000, 4100, 3100)))
+    assert (index.indices(WHOLE) == -1).all()
+    assert index.footprint_window(0) is None
+
+
+def test_the_window_of_a_footprint_holds_all_its_pixels() -> None:
+    index = index_of(structure("A", Point(380, 150).buffer(60.3)))
+    window = index.footprint_window(0)
+    assert window is not None
+    inside = index.indices(WHOLE) == 0
+    assert inside[window.slices()].sum() == inside.sum() > 0
+    assert window.clip(300, 400) == window
+
+
+def test_areas_are_geodesic_with_holes_and_parts() -> None:
+    ring = Polygon(box(10, 10, 210, 210).exterior.coords, [box(60, 60, 110, 110).exterior.coords])
+    both = MultiPolygon([ring, box(250, 10, 350, 110)])
+    expected = (200**2 - 50**2 + 100**2) * RASTER.centre_scale().pixel_area_m2
+    assert footprint_area_m2(structure("A", both), georeference=None) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_area_of_a_raster_as_structure_and_of_an_unusable_one() -> None:
+    named = structure("A", None, raster_name="a.tif")
+    assert footprint_area_m2(named, georeference=RASTER) == pytest.approx(300 * 400 * GSD**2, rel=1e-3)
+    assert footprint_area_m2(named, georeference=None) is None
+    assert footprint_area_m2(structure("B", box(0, 0, 9, 9), problem="x"), georeference=RASTER) is None
+
+
+def test_ten_thousand_structures_are_placed_and_asked_quickly() -> None:
+    from time import process_time
+
+    many = [structure(f"S{k}", box(k % 100 * 4, k // 100 * 3, k % 100 * 4 + 4, k // 100 * 3 + 3)) for k in range(10_000)]
+    began = process_time()
+    found = index_of(*many).indices(WHOLE)
+    assert process_time() - began < 10
+    assert len(np.unique(found)) == 10_000
