@@ -66,9 +66,9 @@ def render(
     for d_row in parts:
         for d_col in parts:
             places = ground_of(scale, at_rows + d_row, at_cols + d_col)
-            hit = np.zeros(len(places), bool)
+            hit = np.zeros(len(places))
             for points in dense:
-                hit |= _on_line(points, places, width_m / 2)
+                hit = np.maximum(hit, _on_line(points, places, width_m / 2, scale.gsd_m / samples))
             covered[at_rows, at_cols] += hit / samples**2
     rng = np.random.default_rng(seed)
     ground = 150 + 25 * gaussian_filter(rng.normal(0, 1, shape), 8) * 8
@@ -100,9 +100,10 @@ def _dense(line: np.ndarray, step: float) -> np.ndarray:
     return np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _on_line(points: np.ndarray, places: np.ndarray, half_width: float) -> np.ndarray:
-    """Within half a width of the line, and not beyond its flat ends."""
+def _on_line(points: np.ndarray, places: np.ndarray, half_width: float, part_m: float) -> np.ndarray:
+    """Share of a part of a pixel within half a width of the line, and not beyond its flat ends."""
     distance, nearest = cKDTree(points).query(places)
     beyond_first = (nearest == 0) & ((places - points[0]) @ (points[0] - points[1]) > 0)
     beyond_last = (nearest == len(points) - 1) & ((places - points[-1]) @ (points[-1] - points[-2]) > 0)
-    return (distance <= half_width) & ~beyond_first & ~beyond_last
+    share = np.clip((half_width - distance) / part_m + 0.5, 0.0, 1.0)
+    return np.where(beyond_first | beyond_last, 0.0, share)

@@ -22,9 +22,7 @@ def in_lonlat(polygon: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
     """A footprint given as (col, row) of the raster."""
     import shapely
 
-    return shapely.transform(
-        polygon, lambda p: np.stack(RASTER.lonlat_from_pixel(p[:, 1], p[:, 0]), axis=1)
-    )
+    return shapely.transform(polygon, lambda p: np.stack(RASTER.lonlat_from_pixel(p[:, 1], p[:, 0]), axis=1))
 
 
 def structure(name: str, footprint: Polygon | MultiPolygon | None, **more: str | None) -> Structure:
@@ -126,7 +124,9 @@ def test_the_area_of_a_raster_as_structure_and_of_an_unusable_one() -> None:
 def test_ten_thousand_structures_are_placed_and_asked_quickly() -> None:
     from time import process_time
 
-    many = [structure(f"S{k}", box(k % 100 * 4, k // 100 * 3, k % 100 * 4 + 4, k // 100 * 3 + 3)) for k in range(10_000)]
+    many = [
+        structure(f"S{k}", box(k % 100 * 4, k // 100 * 3, k % 100 * 4 + 4, k // 100 * 3 + 3)) for k in range(10_000)
+    ]
     began = process_time()
     found = index_of(*many).indices(WHOLE)
     assert process_time() - began < 10
