@@ -24,6 +24,8 @@ from tasks.sample_survey import write_sample_survey
 from tasks.storage import Storage, open_storage
 
 BUCKET = "spanscan-demo"
+MEMORY_LIMIT_BYTES = 1_450_000_000
+"""With the Prefect and S3 servers beside it the demo stays below 2 GB."""
 
 
 def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
@@ -50,7 +52,7 @@ def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
         seconds["upload"] = time.monotonic() - started - seconds["sample survey"]
         console.print(f"Uploaded {size / 1e6:,.0f} MB to {inbox.uri('')} (embedded S3 server at {s3.endpoint_url}).")
         console.print("Inspecting it with the Prefect flow inspect-survey …")
-        published = _inspect(inbox.uri(""), s3.endpoint_url, work)
+        published = _inspect(settings, inbox.uri(""), s3.endpoint_url, work)
         seconds |= published.seconds_by_stage
         moment = time.monotonic()
         results = open_storage(f"s3://{BUCKET}/results/sample-bridge", endpoint_url=s3.endpoint_url, region=None)
@@ -63,7 +65,7 @@ def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
     console.print(str(out.resolve()), soft_wrap=True)
 
 
-def _inspect(survey_uri: str, endpoint_url: str, work: Path) -> Published:
+def _inspect(settings: Settings, survey_uri: str, endpoint_url: str, work: Path) -> Published:
     from flows.inspect_survey import inspect_survey
 
     return inspect_survey(
@@ -72,6 +74,7 @@ def _inspect(survey_uri: str, endpoint_url: str, work: Path) -> Published:
             "s3_endpoint_url": endpoint_url,
             "results": f"s3://{BUCKET}/results",
             "home": str(work / "home"),
+            "memory_limit_bytes": min(settings.memory_limit_bytes, MEMORY_LIMIT_BYTES),
         },
     )
 

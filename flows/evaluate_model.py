@@ -17,6 +17,7 @@ from segmentation.models.geometry import net_geometry
 from segmentation.models.registry import load_model
 from segmentation.training.metrics import Counts, score_masks
 from segmentation.windows import Window
+from tasks.plan import MOST_CORE_PX
 
 DAMAGE_VALUE = 255
 IGNORE_VALUE = 128
@@ -37,7 +38,7 @@ def evaluate_folder(
     device = pick_device(settings.device)
     predictor = Predictor(
         loaded,
-        geometry=tile_geometry(net_geometry(loaded.module), core_px=settings.tile_core_px),
+        geometry=tile_geometry(net_geometry(loaded.module), core_px=settings.tile_core_px or MOST_CORE_PX),
         device=device,
         precision=pick_precision(settings.precision, device=device),
         batch=settings.batch,

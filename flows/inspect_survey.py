@@ -10,13 +10,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from tasks.discover import discover
 
 from flows.progress import block_progress
 from flows.settings import Settings
 from flows.stages import discover_survey, plan_inspection, run_place
 from tasks.cluster import dask_client
-from tasks.mask_store import MaskStore
 from tasks.measure import measure_survey
 from tasks.publish import Published, RunFigures, publish_run, published_run
 from tasks.report_survey import write_reports

@@ -9,22 +9,25 @@ from tasks.plan import InspectionPlan
 def plan_lines(plan: InspectionPlan) -> list[str]:
     """The plan in lines for a terminal."""
     geometry, engine = plan.inference.geometry, plan.inference.engine
+    model = plan.inference.model
     lines = [
         f"survey      {plan.survey.id}: {len(plan.rasters)} rasters, {len(plan.survey.structures)} structures, "
         f"{plan.pixels / 1e6:,.1f} Mpx",
-        f"model       {plan.inference.model.name} ({plan.inference.model.sha256[:12]}), {engine.precision} on {engine.device}",
+        f"model       {model.name} ({model.sha256[:12]}), {engine.precision} on {engine.device}",
         f"tiles       core {geometry.core_px} px, halo {geometry.halo_px} px, aligned to {geometry.alignment_px} px",
         f"blocks      {plan.block_count} of {engine.block_px} px, {engine.workers} at once",
     ]
     for raster_plan in plan.rasters:
         raster = raster_plan.raster
         least_mm = plan.measure.min_crack_width_px * raster.gsd_m * 1000
+        place = raster.georeference
         lines.append(
-            f"  {raster.name}: {raster.georeference.width} × {raster.georeference.height} px, GSD {raster.gsd_m * 1000:.3g} mm, "
+            f"  {raster.name}: {place.width} × {place.height} px, GSD {raster.gsd_m * 1000:.3g} mm, "
             f"{len(raster_plan.blocks)} blocks; crack widths are stated from {least_mm:.2g} mm up"
         )
     lines.append(
-        f"memory      {plan.memory.total_bytes / 1e6:,.0f} MB projected peak, limit {engine.memory_limit_bytes / 1e6:,.0f} MB"
+        f"memory      {plan.memory.total_bytes / 1e6:,.0f} MB projected peak, "
+        f"limit {engine.memory_limit_bytes / 1e6:,.0f} MB"
     )
     lines += [f"  {name:<16} {count / 1e6:>8,.0f} MB" for name, count in plan.memory.terms.items()]
     lines += [f"warning     {warning}" for warning in plan.survey.warnings]

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of the model")
     workers: int = Field(default_factory=_cores, ge=1, le=256, description="blocks worked at once in this process")
     batch: int = Field(1, ge=1, le=256, description="tiles per forward pass")
-    tile_core_px: int = Field(1024, ge=16, le=8192, multiple_of=16, description="pixels a tile owns along a side")
+    tile_core_px: int | None = Field(
+        None, ge=16, le=8192, multiple_of=16, description="pixels a tile owns along a side; unset: by the memory limit"
+    )
     block_px: int = Field(
         2048, ge=512, le=16384, multiple_of=512, description="side of a Dask block, which is one Zarr shard"
     )

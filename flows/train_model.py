@@ -70,8 +70,8 @@ def recipe(*, data: Path, out: Path, steps: int, seed: int, threads: int, device
 
 def _note(steps: int, seed: int) -> str:
     return (
-        f"Trained by `spanscan train` for {steps} steps with seed {seed}. Its offsets are not calibrated and it was not "
-        "measured on any test split: run `spanscan evaluate` before it inspects anything."
+        f"Trained by `spanscan train` for {steps} steps with seed {seed}. Its offsets are not calibrated and it was "
+        "not measured on any test split: run `spanscan evaluate` before it inspects anything."
     )
 
 

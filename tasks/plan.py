@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from segmentation.errors import InputRejected
 from segmentation.inference.geometry import Block, TileGeometry, blocks
-from segmentation.inference.memory import MemoryProjection, project_memory, refuse_above
+from segmentation.inference.memory import MemoryProjection, even_cores, largest_that_fits, project_memory, refuse_above
 from segmentation.inference.predictor import bytes_per_value, pick_device, pick_precision, tile_geometry
 from segmentation.models.geometry import net_geometry
 from segmentation.models.registry import LoadedModel
@@ -16,6 +16,10 @@ from tasks.raster_file import GDAL_CACHE_BYTES
 
 PROCESS_BYTES = 750 * 10**6
 """Interpreter, torch, Prefect, Dask, GDAL and Zarr before the first block; measured 0.55–0.70 GB."""
+MOST_CORE_PX = 1024
+"""Above it a tile's activations leave the processor's cache, which costs more than the halo saved."""
+LEAST_CORE_PX = 256
+"""Below it more than two thirds of the work is halo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,8 @@ class EngineSettings:
     """Blocks worked at once in one process."""
     batch: int
     """Tiles per forward pass."""
-    tile_core_px: int
-    """Pixels a tile owns along a side."""
+    tile_core_px: int | None
+    """Pixels a tile owns along a side; None: the largest that fits the memory limit."""
     block_px: int
     """Side of a block and of its shard."""
     memory_limit_bytes: int
@@ -116,17 +120,28 @@ def make_plan(
     device = pick_device(engine.device)
     precision = pick_precision(engine.precision, device=device)
     net = net_geometry(loaded.module)
-    geometry = tile_geometry(net, core_px=min(engine.tile_core_px, engine.block_px))
-    memory = project_memory(
-        geometry=geometry,
-        block_px=engine.block_px,
-        workers=engine.workers,
-        batch=engine.batch,
-        weight_bytes=net.parameters * bytes_per_value(precision),
-        activation_bytes_per_px=net.peak_activation_values_per_px * bytes_per_value(precision),
-        gdal_cache_bytes=GDAL_CACHE_BYTES,
-        process_bytes=PROCESS_BYTES,
+
+    def projected(core_px: int) -> MemoryProjection:
+        return project_memory(
+            geometry=tile_geometry(net, core_px=core_px),
+            block_px=engine.block_px,
+            workers=engine.workers,
+            batch=engine.batch,
+            weight_bytes=net.parameters * bytes_per_value(precision),
+            activation_bytes_per_px=net.peak_activation_values_per_px * bytes_per_value(precision),
+            gdal_cache_bytes=GDAL_CACHE_BYTES,
+            process_bytes=PROCESS_BYTES,
+        )
+
+    core_px = engine.tile_core_px or largest_that_fits(
+        even_cores(
+            block_px=engine.block_px, alignment_px=net.alignment_px, least_px=LEAST_CORE_PX, most_px=MOST_CORE_PX
+        ),
+        projected,
+        limit_bytes=engine.memory_limit_bytes,
     )
+    geometry = tile_geometry(net, core_px=min(core_px, engine.block_px))
+    memory = projected(geometry.core_px)
     refuse_above(memory, engine.memory_limit_bytes, subject=survey.id)
     resolved = EngineSettings(
         device=device,

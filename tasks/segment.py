@@ -17,6 +17,7 @@ from segmentation.inference.geometry import Block, aligned_window
 from segmentation.inference.predictor import Predictor
 from segmentation.models.registry import load_model
 from segmentation.records import RasterInput
+from tasks.allocator import keep_freed_memory
 from tasks.cluster import run_each
 from tasks.mask_store import MaskStore
 from tasks.plan import InferencePlan, InspectionPlan
@@ -157,6 +158,7 @@ def predictor_of(inference: InferencePlan) -> Predictor:
 
 @lru_cache(maxsize=2)
 def _loaded_predictor(inference: InferencePlan) -> Predictor:
+    keep_freed_memory()
     return Predictor(
         load_model(inference.model_path),
         geometry=inference.geometry,

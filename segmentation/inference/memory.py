@@ -1,6 +1,6 @@
 """How many bytes a run will hold at its peak, known before it starts and the same for any raster size."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from segmentation.errors import InputRejected
@@ -62,6 +62,29 @@ def project_memory(
             "shard buffers": workers * (1 + _SHARD_COPIES) * _RESULT_BYTES_PER_PX * block_px**2,
         }
     )
+
+
+def even_cores(*, block_px: int, alignment_px: int, least_px: int, most_px: int) -> tuple[int, ...]:
+    """Aligned core sides that cut a block into equal tiles, largest first: no sliver of a tile pays a whole halo.
+
+    >>> even_cores(block_px=2048, alignment_px=16, least_px=400, most_px=1024)
+    (1024, 688, 512, 416)
+    """
+    sides: list[int] = []
+    for count in range(1, block_px // alignment_px + 1):
+        side = -(-block_px // (count * alignment_px)) * alignment_px
+        if side < least_px:
+            break
+        if side <= most_px and side not in sides:
+            sides.append(side)
+    return tuple(sides) or (least_px,)
+
+
+def largest_that_fits(
+    cores_px: Sequence[int], projected: Callable[[int], MemoryProjection], *, limit_bytes: int
+) -> int:
+    """The first core whose projection stays within the limit, else the last: `refuse_above` then says why."""
+    return next((core for core in cores_px if projected(core).total_bytes <= limit_bytes), cores_px[-1])
 
 
 def refuse_above(projection: MemoryProjection, limit_bytes: int, *, subject: str) -> None:

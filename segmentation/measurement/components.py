@@ -7,7 +7,7 @@ so the joined components do not depend on how the raster was cut into blocks.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import cc3d
@@ -78,6 +78,8 @@ class Component:
     """Smallest window that holds it, in raster pixels."""
     anchor: tuple[int, int]
     """(row, col) of its first pixel in raster order: its identity in the raster."""
+    parts: tuple["Component", ...] = field(default=(), compare=False, repr=False)
+    """What each block holds of it, where that is more than one piece: for a component too large to be read at once."""
 
 
 def label_block(mask: Mask, *, window: Window) -> BlockComponents:
@@ -233,15 +235,22 @@ def _merged(
     order = np.lexsort((anchor[:, 1], anchor[:, 0]))
     _, first = np.unique(group[order], return_index=True)
     heads = order[np.sort(first)]
-    return tuple(
-        Component(
-            PixelClass(int(pixel_class[head])),
-            int(total[group[head]]),
-            Window(*(int(v) for pair in zip(lowest[group[head]], highest[group[head]], strict=True) for v in pair)),
-            (int(anchor[head, 0]), int(anchor[head, 1])),
-        )
-        for head in heads
-    )
+    by_group = np.argsort(group[order], kind="stable")
+    limits = np.searchsorted(group[order][by_group], np.arange(count + 1))
+    members = order[by_group]
+
+    def component(row: int, area_px: int, low: Ints, high: Ints, parts: tuple[Component, ...]) -> Component:
+        window = Window(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
+        first_pixel = (int(anchor[row, 0]), int(anchor[row, 1]))
+        return Component(PixelClass(int(pixel_class[row])), area_px, window, first_pixel, parts)
+
+    joined = []
+    for head in heads:
+        own = members[limits[group[head]] : limits[group[head] + 1]]
+        parts = tuple(component(row, int(area[row]), bounds[row, 0::2], bounds[row, 1::2], ()) for row in own)
+        g = group[head]
+        joined.append(component(head, int(total[g]), lowest[g], highest[g], parts if len(parts) > 1 else ()))
+    return tuple(joined)
 
 
 def _empty_block(window: Window) -> BlockComponents:

@@ -179,14 +179,15 @@ def trace_crack(
 
 
 def crack_result(
-    trace: CrackTrace, *, labels: Sequence[npt.NDArray[np.int64]] | None, label: int, min_width_px: float
+    trace: CrackTrace, *, labels: Sequence[npt.NDArray[np.int32]] | None, label: int, min_width_px: float
 ) -> CrackResult | None:
     """What a trace amounts to, or the part of it that carries a label; None where that part has no length.
 
     `labels` gives for each path the label ``(N − 1,)`` of each of its pieces; None: everything.
     """
     chosen = [
-        np.full(len(path.points) - 1, label) if labels is None else labels[n] for n, path in enumerate(trace.paths)
+        np.full(len(path.points) - 1, label, np.int32) if labels is None else labels[n]
+        for n, path in enumerate(trace.paths)
     ]
     lines, length_m = [], 0.0
     for path, piece_labels in zip(trace.paths, chosen, strict=True):

@@ -6,11 +6,14 @@ apportioned; a cut does not make an end. What lies outside every structure, or i
 counted, never silently lost.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 import shapely
+from shapely.geometry import MultiLineString, MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
 from segmentation.classes import DEFECT_CLASSES, PixelClass
@@ -19,11 +22,11 @@ from segmentation.measurement.components import Component, component_pixels
 from segmentation.measurement.cracks import CrackResult, CrackTrace, crack_result, trace_crack
 from segmentation.measurement.rust import RustResult, measure_rust
 from segmentation.measurement.structures import OUTSIDE, StructureIndex
-from segmentation.records import Defect
+from segmentation.records import CrackMeasure, Defect
 from segmentation.windows import Window
 
 Bools = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int32]
 
 MARGIN_PX = 16
 """Margin around a component that the width profiles need on both sides."""
@@ -57,6 +60,38 @@ class MeasuredComponent:
 def measuring_window(component: Component, *, height: int, width: int) -> Window:
     """The window to read for a component: its own with a margin, inside a raster of `height` × `width`."""
     return component.window.grow(MARGIN_PX).clip(height, width)
+
+
+def measuring_units(component: Component, *, max_window_px: int) -> tuple[Component, ...]:
+    """What to read and measure at a time: the component, or its parts where its window has more than `max_window_px`.
+
+    Parts are measured like components, with both minima 0, and put together by `merged`. At each border that a
+    crack crosses from part to part its length is right within a pixel.
+    """
+    if component.window.area_px <= max_window_px or not component.parts:
+        return (component,)
+    return component.parts
+
+
+def merged(pieces: Sequence[MeasuredComponent]) -> MeasuredComponent:
+    """One component from the measures of its parts: one defect per structure, by the structures' ids.
+
+    Lengths and areas add up; widths are the largest, the mean width is weighted by length; the ± is the largest.
+    """
+    by_structure: dict[str, list[Defect]] = {}
+    for piece in pieces:
+        for defect in piece.defects:
+            by_structure.setdefault(defect.structure_id, []).append(defect)
+    return MeasuredComponent(
+        defects=tuple(_merged_defect(by_structure[name]) for name in sorted(by_structure)),
+        outside_px=sum(piece.outside_px for piece in pieces),
+        outside_area_m2=sum(piece.outside_area_m2 for piece in pieces),
+        outside_length_m=sum(piece.outside_length_m for piece in pieces),
+        omitted_cracks=sum(piece.omitted_cracks for piece in pieces),
+        omitted_rust=sum(piece.omitted_rust for piece in pieces),
+        omitted_length_m=sum(piece.omitted_length_m for piece in pieces),
+        omitted_area_m2=sum(piece.omitted_area_m2 for piece in pieces),
+    )
 
 
 def omitted_unread(
@@ -107,7 +142,8 @@ def cut_and_measure(
         (component.window.row_start + component.window.row_stop) / 2,
         (component.window.col_start + component.window.col_stop) / 2,
     )
-    place = np.where(owned, index.indices(window), _FOREIGN).astype(np.int64)
+    place = index.indices(window)
+    place[~owned] = _FOREIGN
     chance = probability[DEFECT_CLASSES.index(component.pixel_class)]
     origin = (window.row_start, window.col_start)
     cut = _Cut(component, pixels, place, chance, window, scale, georeference, raster_name, index)
@@ -212,6 +248,46 @@ class _Cut:
         return Window(
             int(np.floor(row_start)), int(np.ceil(row_stop)), int(np.floor(col_start)), int(np.ceil(col_stop))
         ).clip(self.georeference.height, self.georeference.width)
+
+
+def _merged_defect(parts: Sequence[Defect]) -> Defect:
+    if len(parts) == 1:
+        return parts[0]
+    area_m2 = sum(part.area_m2 for part in parts)
+    weights = [max(part.area_m2, 1e-12) for part in parts]
+    measures = [part.crack for part in parts if part.crack is not None]
+    return replace(
+        parts[0],
+        window=reduce(Window.union, (part.window for part in parts)),
+        pixel_geometry=_put_together([part.pixel_geometry for part in parts]),
+        geometry=None if parts[0].geometry is None else _put_together([p.geometry for p in parts if p.geometry]),
+        area_m2=area_m2,
+        confidence=float(np.average([part.confidence for part in parts], weights=weights)),
+        crack=_merged_measure(measures) if measures else None,
+        below_resolution=all(part.below_resolution for part in parts),
+    )
+
+
+def _merged_measure(measures: Sequence[CrackMeasure]) -> CrackMeasure:
+    # A width told by the image stands above one told by the mask alone.
+    told = [measure for measure in measures if measure.width_method == "profile"] or list(measures)
+    lengths = [measure.length_m for measure in told]
+    widest = max(told, key=lambda measure: measure.max_width_mm)
+    return replace(
+        widest,
+        length_m=sum(measure.length_m for measure in measures),
+        p95_width_mm=max(measure.p95_width_mm for measure in told),
+        mean_width_mm=float(np.average([measure.mean_width_mm for measure in told], weights=lengths)),
+        width_uncertainty_mm=max(measure.width_uncertainty_mm for measure in told),
+        resolvable_width_mm=max(measure.resolvable_width_mm for measure in told),
+    )
+
+
+def _put_together(geometries: Sequence[BaseGeometry]) -> BaseGeometry:
+    if geometries[0].geom_type == "MultiLineString":
+        return MultiLineString([line for geometry in geometries for line in geometry.geoms])
+    union = shapely.union_all(geometries)
+    return MultiPolygon([part for part in getattr(union, "geoms", [union]) if part.geom_type == "Polygon"])
 
 
 def _to_lonlat(geometry: BaseGeometry, georeference: Georeference) -> BaseGeometry | None:

@@ -17,6 +17,7 @@ from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
+from segmentation.classes import NODATA, NOT_INSPECTED
 from segmentation.georeference import Georeference
 from segmentation.records import Structure
 from segmentation.windows import Window
@@ -80,6 +81,19 @@ class StructureIndex:
         return Window(
             int(np.floor(row_start)), int(np.ceil(row_stop)), int(np.floor(col_start)), int(np.ceil(col_stop))
         )
+
+
+def count_inspected(
+    mask: npt.NDArray[np.uint8], *, indices: npt.NDArray[np.int32], owned: npt.NDArray[np.bool_], structures: int
+) -> npt.NDArray[np.int64]:
+    """Number of inspected pixels of each of `structures` structures in one window, int64 ``(structures,)``.
+
+    `mask` uint8, `indices` (of `StructureIndex.indices`) and `owned` are ``(H, W)``. Inspected is a pixel that this
+    raster owns and that is neither NODATA nor NOT_INSPECTED.
+    """
+    seen = owned & (indices >= 0) & (mask != NODATA) & (mask != NOT_INSPECTED)
+    counts: npt.NDArray[np.int64] = np.bincount(indices[seen], minlength=structures).astype(np.int64)
+    return counts
 
 
 def footprint_area_m2(structure: Structure, *, georeference: Georeference | None) -> float | None:

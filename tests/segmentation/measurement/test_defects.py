@@ -9,7 +9,14 @@ from shapely.geometry import box
 from segmentation.classes import PixelClass
 from segmentation.georeference import Georeference
 from segmentation.measurement.components import Component, join_blocks, label_block
-from segmentation.measurement.defects import MeasuredComponent, cut_and_measure, measuring_window, omitted_unread
+from segmentation.measurement.defects import (
+    MeasuredComponent,
+    cut_and_measure,
+    measuring_units,
+    measuring_window,
+    merged,
+    omitted_unread,
+)
 from segmentation.measurement.structures import StructureIndex
 from segmentation.records import Structure
 from segmentation.windows import Window
@@ -187,6 +194,52 @@ def test_a_defect_in_a_local_frame_has_no_place_on_the_earth() -> None:
     assert defect.geometry is None
     assert defect.window == Window(70, 130, 50, 150)
     assert defect.area_m2 == pytest.approx(6000e-6)
+
+
+@pytest.mark.parametrize("kind", [PixelClass.CRACK, PixelClass.RUST])
+def test_a_component_too_large_to_be_read_at_once_is_measured_by_its_parts(kind: PixelClass) -> None:
+    mask, probability, image = scene(kind)
+    blocks = [
+        label_block(mask[r : r + 100, c : c + 70], window=Window(r, r + 100, c, min(c + 70, SIDE)))
+        for r in (0, 100)
+        for c in (0, 70, 140)
+    ]
+    (component,) = join_blocks(blocks)
+    assert measuring_units(component, max_window_px=component.window.area_px) == (component,)
+    units = measuring_units(component, max_window_px=100)
+    assert sum(unit.area_px for unit in units) == component.area_px
+    index = StructureIndex([structure("A", 0, 110), structure("B", 110, 200)], RASTER, raster_name="a.tif")
+    pieces = []
+    for unit in units:
+        window = measuring_window(unit, height=SIDE, width=SIDE)
+        at = window.slices()
+        pieces.append(
+            cut_and_measure(
+                unit,
+                mask=mask[at],
+                probability=probability[:, at[0], at[1]],
+                image=image[at],
+                window=window,
+                index=index,
+                owned=EVERYWHERE[at],
+                georeference=RASTER,
+                raster_name="a.tif",
+                min_width_px=2.0,
+                min_crack_length_px=0,
+                min_rust_area_px=0,
+            )
+        )
+    found, entire = merged(pieces), measured(kind, [structure("A", 0, 110), structure("B", 110, 200)])
+    assert [d.structure_id for d in found.defects] == ["A", "B"]
+    assert area_m2(found) == pytest.approx(area_m2(entire))
+    assert length_m(found) == pytest.approx(length_m(entire), abs=0.003)
+    for part, whole in zip(found.defects, entire.defects, strict=True):
+        assert part.window == whole.window
+        assert part.confidence == pytest.approx(whole.confidence)
+        assert part.pixel_geometry.is_valid
+        assert part.pixel_geometry.area == pytest.approx(whole.pixel_geometry.area)
+        if part.crack and whole.crack:
+            assert part.crack.max_width_mm == pytest.approx(whole.crack.max_width_mm, abs=0.2)
 
 
 def test_arrays_of_another_window_are_refused() -> None:

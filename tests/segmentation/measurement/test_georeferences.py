@@ -1,4 +1,4 @@
-"""The same damage on the ground has the same size in every raster: rotated, mirrored, non-square, in degrees or feet."""
+"""Damage has one size on the ground, in whatever raster: rotated, mirrored, non-square, in degrees or in feet."""
 
 from dataclasses import dataclass
 from math import cos, radians, sin
@@ -66,7 +66,7 @@ def test_a_crack_has_its_length_and_width(case: Case) -> None:
             min_width_px=2.0,
         ).measure
         assert measure.length_m == pytest.approx(LENGTH_M, rel=0.01)
-        assert measure.mean_width_mm == pytest.approx(WIDTH_M * 1e3, abs=0.15)
+        assert measure.mean_width_mm == pytest.approx(WIDTH_M * 1e3, abs=0.2)
         assert measure.width_method == "profile"
 
 

@@ -7,8 +7,9 @@ import pytest
 from pyproj import CRS
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
+from segmentation.classes import NODATA, NOT_INSPECTED
 from segmentation.georeference import Georeference
-from segmentation.measurement.structures import StructureIndex, footprint_area_m2
+from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
 from segmentation.records import Structure
 from segmentation.windows import Window
 
@@ -119,6 +120,13 @@ def test_the_area_of_a_raster_as_structure_and_of_an_unusable_one() -> None:
     assert footprint_area_m2(named, georeference=RASTER) == pytest.approx(300 * 400 * GSD**2, rel=1e-3)
     assert footprint_area_m2(named, georeference=None) is None
     assert footprint_area_m2(structure("B", box(0, 0, 9, 9), problem="x"), georeference=RASTER) is None
+
+
+def test_only_pixels_that_were_looked_at_and_are_owned_count_as_inspected() -> None:
+    mask = np.array([[0, 1, 2, NODATA, NOT_INSPECTED, 0]], np.uint8)
+    indices = np.array([[0, 0, 2, 2, 2, -1]], np.int32)
+    owned = np.array([[True, False, True, True, True, True]])
+    assert count_inspected(mask, indices=indices, owned=owned, structures=3).tolist() == [1, 0, 1]
 
 
 def test_ten_thousand_structures_are_placed_and_asked_quickly() -> None:
