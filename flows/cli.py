@@ -245,7 +245,7 @@ def _hide_tracebacks() -> None:
 
 def _tell(error: SpanscanError) -> None:
     rejected = getattr(error, "rejected", ())
-    lines = [f"{r.name}: {r.code}: {r.message}" for r in rejected] if len(rejected) > 1 else [str(error)]
+    lines = [r.message for r in rejected] or [str(error)]
     sys.stderr.write("".join(f"spanscan: {line}\n" for line in lines))
 
 

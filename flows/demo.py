@@ -24,13 +24,13 @@ from tasks.sample_survey import write_sample_survey
 from tasks.storage import Storage, open_storage
 
 BUCKET = "spanscan-demo"
-MEMORY_LIMIT_BYTES = 1_450_000_000
+MEMORY_LIMIT_BYTES = 1_600_000_000
 """With the Prefect and S3 servers beside it the demo stays below 2 GB."""
 
 
 def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
     """Run the demo; its report, masks and data lie in `out` afterwards. Everything it started is stopped."""
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 110)
     seconds: dict[str, float] = {}
     started = time.monotonic()
     with ExitStack() as stack:

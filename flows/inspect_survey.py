@@ -29,14 +29,15 @@ Outcome = TypeVar("Outcome")
 
 @dataclass
 class _Stopwatch:
-    """Seconds per stage, in the order of the stages."""
+    """Wall seconds of each stage and the process's peak memory after it, in the order of the stages."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
 
     def run(
         self, name: str, work: Callable[Arguments, Outcome], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Outcome:
-        """Run a stage as a Prefect task of its name and keep its wall time.
+        """Run a stage as a Prefect task of its name and keep what it took.
 
         Nothing is cached or persisted by Prefect: blocks keep their own records, and what a stage hands on stays
         in memory.
@@ -48,7 +49,8 @@ class _Stopwatch:
             return stage(*args, **kwargs)
         finally:
             self.seconds[name] = round(time.monotonic() - started, 2)
-            log.info("%s: %.1f s", name, self.seconds[name])
+            self.peak_bytes[name] = peak_rss_bytes()
+            log.info("%s: %.1f s, peak %.2f GB so far", name, self.seconds[name], self.peak_bytes[name] / 1e9)
 
 
 @flow(name="inspect-survey", flow_run_name="{survey}", validate_parameters=True, persist_result=False)
@@ -82,7 +84,7 @@ def inspect_survey(survey: str, settings: dict[str, Any] | None = None) -> Publi
         blocks=plan.block_count,
         resumed_blocks=segmented.resumed,
         projected_peak_bytes=plan.memory.total_bytes,
-        measured_peak_bytes=peak_rss_bytes(),
+        measured_peak_bytes=watch.peak_bytes,
     )
     return watch.run("publish", publish_run, plan, place, measured, reported, stitched.seam_proof, figures)
 

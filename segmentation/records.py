@@ -128,7 +128,7 @@ class CrackMeasure:
     width_uncertainty_mm: float
     """± of the widths stated, about 95 %; formula in `segmentation.measurement.cracks`."""
     width_method: str
-    """``profile`` (orthogonal profiles) or ``distance`` (distance transform, where profiles failed)."""
+    """``profile`` (orthogonal profiles) or ``distance`` (between the mask's edges, where profiles failed)."""
     widest_at: tuple[float, float]
     """(row, col) in raster pixels of the widest point."""
     resolvable_width_mm: float

@@ -1,6 +1,7 @@
 """The C library's allocator, told to keep what the network frees for the next tile."""
 
 import ctypes
+import gc
 import sys
 from functools import lru_cache
 
@@ -28,3 +29,10 @@ def keep_freed_memory() -> bool:
         _M_ARENA_MAX: 1,
     }
     return all(mallopt(option, value) == 1 for option, value in options.items())
+
+
+def give_back_memory() -> None:
+    """Give memory that was kept back to the system (glibc only): the next stage takes other sizes."""
+    gc.collect()
+    if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)

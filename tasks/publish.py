@@ -49,8 +49,8 @@ class RunFigures:
     """Blocks found finished."""
     projected_peak_bytes: int
     """Projected peak of the process."""
-    measured_peak_bytes: int
-    """Largest resident size of the process so far."""
+    measured_peak_bytes: Mapping[str, int]
+    """Largest resident size of the process from its start to the end of each stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def publish_run(
     )
     manifest = _manifest(plan, measured, reported, seam_proof, figures, outcome)
     place.storage.write(MANIFEST, dumped_json(manifest), content_type="application/json")
-    _swap_pointer(place.results, plan.run_key)
+    swap_pointer(place.results, plan.run_key)
     return outcome
 
 
@@ -130,11 +130,12 @@ def published_run(place: RunPlace) -> Published | None:
     outcome = _PUBLISHED.validate_python(json.loads(place.storage.read(MANIFEST))["outcome"])
     pointer = json.loads(place.results.read(POINTER)) if place.results.exists(POINTER) else {}
     if pointer.get("run_key") != outcome.run_key:
-        _swap_pointer(place.results, outcome.run_key)
+        swap_pointer(place.results, outcome.run_key)
     return replace(outcome, already_published=True)
 
 
-def _swap_pointer(results: Storage, run_key: str) -> None:
+def swap_pointer(results: Storage, run_key: str) -> None:
+    """Point ``latest.json`` of a survey at a run; raises RunFailed E_POINTER where others keep overtaking."""
     pointer = {
         "run_key": run_key,
         "run": f"runs/{run_key}",
@@ -175,7 +176,10 @@ def _manifest(
         "seconds": dict(figures.seconds),
         "blocks": {"all": figures.blocks, "resumed": figures.resumed_blocks},
         "segment_mpx_per_s": round(figures.segmented_pixels / 1e6 / segment_s, 3) if segment_s else None,
-        "memory_bytes": {"projected_peak": figures.projected_peak_bytes, "measured_peak": figures.measured_peak_bytes},
+        "memory_bytes": {
+            "projected_peak": figures.projected_peak_bytes,
+            "measured_peak_after": dict(figures.measured_peak_bytes),
+        },
         "seam_proof": asdict(seam_proof),
         "omitted": asdict(measured.omitted),
         "warnings": list(measured.warnings),

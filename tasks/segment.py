@@ -17,7 +17,7 @@ from segmentation.inference.geometry import Block, aligned_window
 from segmentation.inference.predictor import Predictor
 from segmentation.models.registry import load_model
 from segmentation.records import RasterInput
-from tasks.allocator import keep_freed_memory
+from tasks.allocator import give_back_memory, keep_freed_memory
 from tasks.cluster import run_each
 from tasks.mask_store import MaskStore
 from tasks.plan import InferencePlan, InspectionPlan
@@ -166,6 +166,12 @@ def _loaded_predictor(inference: InferencePlan) -> Predictor:
         precision=inference.engine.precision,
         batch=inference.engine.batch,
     )
+
+
+def forget_predictors() -> None:
+    """Drop the loaded weights of this process and the memory kept for their tiles."""
+    _loaded_predictor.cache_clear()
+    give_back_memory()
 
 
 def _record_key(slug: str, block: Block) -> str:

@@ -16,7 +16,15 @@ from segmentation.windows import Window
 from tasks.cluster import run_each
 from tasks.plan import InspectionPlan, RasterPlan
 from tasks.raster_reader import raster_reader
-from tasks.segment import BlockRecord, InferenceContext, RunPlace, SegmentOutcome, count_classes, predictor_of
+from tasks.segment import (
+    BlockRecord,
+    InferenceContext,
+    RunPlace,
+    SegmentOutcome,
+    count_classes,
+    forget_predictors,
+    predictor_of,
+)
 
 SEAM_WINDOWS = 4
 """Windows that the seam proof samples in each raster."""
@@ -67,6 +75,7 @@ def stitch_blocks(plan: InspectionPlan, place: RunPlace, client: Client, *, segm
         components[slug] = join_blocks(own)
     probes = [_Probe(r.raster, w) for r in plan.rasters for w in seam_windows(r, seed=plan.run_key)]
     proofs = run_each(client, _compare, probes, shared=context)
+    client.run(forget_predictors)
     return StitchOutcome(components, _total(proofs))
 
 

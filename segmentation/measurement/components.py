@@ -67,6 +67,18 @@ class BlockComponents:
 
 
 @dataclass(frozen=True, slots=True)
+class ComponentPart:
+    """What one block holds of a component."""
+
+    core: Window
+    """The block: pixels outside it belong to other parts."""
+    window: Window
+    """Smallest window that holds the part, inside the block."""
+    anchors: tuple[tuple[int, int], ...]
+    """First pixel of each of its pieces, (row, col)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """One connected finding of one class in one raster, whatever the blocks."""
 
@@ -78,8 +90,8 @@ class Component:
     """Smallest window that holds it, in raster pixels."""
     anchor: tuple[int, int]
     """(row, col) of its first pixel in raster order: its identity in the raster."""
-    parts: tuple["Component", ...] = field(default=(), compare=False, repr=False)
-    """What each block holds of it, where that is more than one piece: for a component too large to be read at once."""
+    parts: tuple[ComponentPart, ...] = field(default=(), compare=False, repr=False)
+    """What each block holds of it, where that is more than one: for a component too large to be read at once."""
 
 
 def label_block(mask: Mask, *, window: Window) -> BlockComponents:
@@ -144,7 +156,10 @@ def join_blocks(blocks: Sequence[BlockComponents]) -> tuple[Component, ...]:
     same = pixel_class[one] == pixel_class[other]
     links = coo_array((np.ones(int(same.sum()), np.bool_), (one[same], other[same])), shape=(area.size, area.size))
     count, group = connected_components(links, directed=False)
-    return _merged(count, group, pixel_class=pixel_class, area=area, bounds=bounds, anchor=anchor)
+    block_of = np.repeat(np.arange(len(blocks)), [block.area_px.size for block in blocks])
+    return _merged(
+        count, group, blocks, block_of=block_of, pixel_class=pixel_class, area=area, bounds=bounds, anchor=anchor
+    )
 
 
 def component_pixels(mask: Mask, *, window: Window, component: Component) -> Bools:
@@ -167,6 +182,22 @@ def component_pixels(mask: Mask, *, window: Window, component: Component) -> Boo
     labels = cc3d.connected_components((mask[inner] == component.pixel_class).astype(np.uint8), connectivity=8)
     pixels = np.zeros(mask.shape, np.bool_)
     pixels[inner] = labels == labels[row - inner[0].start, col - inner[1].start]
+    return pixels
+
+
+def part_pixels(mask: Mask, *, window: Window, component: Component, part: ComponentPart) -> Bools:
+    """Which pixels of a window belong to one part of a component, or go on from it outside its block, bool ``(H, W)``.
+
+    `mask` uint8 ``(H, W)`` holds the class ids of `window`, which must hold the part's window, best with a margin.
+    """
+    if mask.shape != window.shape or window.intersect(part.window) != part.window:
+        raise ValueError(f"the window must hold the whole part {part.window}, got {window} with a mask {mask.shape}")
+    labels = cc3d.connected_components((mask == component.pixel_class).astype(np.uint8), connectivity=8)
+    wanted = np.zeros(int(labels.max()) + 1, np.bool_)
+    wanted[[labels[row - window.row_start, col - window.col_start] for row, col in part.anchors]] = True
+    if wanted[0]:
+        raise ValueError(f"the mask must show {component.pixel_class.name} at the anchors of {part.window}")
+    pixels: Bools = wanted[labels]
     return pixels
 
 
@@ -224,7 +255,15 @@ def _touching(before: BorderRuns, after: BorderRuns) -> Ints:
 
 
 def _merged(
-    count: int, group: Ints, *, pixel_class: npt.NDArray[np.uint8], area: Ints, bounds: Ints, anchor: Ints
+    count: int,
+    group: Ints,
+    blocks: Sequence[BlockComponents],
+    *,
+    block_of: Ints,
+    pixel_class: npt.NDArray[np.uint8],
+    area: Ints,
+    bounds: Ints,
+    anchor: Ints,
 ) -> tuple[Component, ...]:
     total = np.zeros(count, np.int64)
     np.add.at(total, group, area)
@@ -239,18 +278,37 @@ def _merged(
     limits = np.searchsorted(group[order][by_group], np.arange(count + 1))
     members = order[by_group]
 
-    def component(row: int, area_px: int, low: Ints, high: Ints, parts: tuple[Component, ...]) -> Component:
-        window = Window(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
-        first_pixel = (int(anchor[row, 0]), int(anchor[row, 1]))
-        return Component(PixelClass(int(pixel_class[row])), area_px, window, first_pixel, parts)
-
     joined = []
     for head in heads:
-        own = members[limits[group[head]] : limits[group[head] + 1]]
-        parts = tuple(component(row, int(area[row]), bounds[row, 0::2], bounds[row, 1::2], ()) for row in own)
         g = group[head]
-        joined.append(component(head, int(total[g]), lowest[g], highest[g], parts if len(parts) > 1 else ()))
+        own = members[limits[g] : limits[g + 1]]
+        joined.append(
+            Component(
+                PixelClass(int(pixel_class[head])),
+                int(total[g]),
+                Window(int(lowest[g, 0]), int(highest[g, 0]), int(lowest[g, 1]), int(highest[g, 1])),
+                (int(anchor[head, 0]), int(anchor[head, 1])),
+                _parts(own, blocks, block_of=block_of, bounds=bounds, anchor=anchor) if own.size > 1 else (),
+            )
+        )
     return tuple(joined)
+
+
+def _parts(
+    rows: Ints, blocks: Sequence[BlockComponents], *, block_of: Ints, bounds: Ints, anchor: Ints
+) -> tuple[ComponentPart, ...]:
+    parts = []
+    for number in np.unique(block_of[rows]):
+        own = rows[block_of[rows] == number]
+        low, high = bounds[own, 0::2].min(axis=0), bounds[own, 1::2].max(axis=0)
+        parts.append(
+            ComponentPart(
+                blocks[number].window,
+                Window(int(low[0]), int(high[0]), int(low[1]), int(high[1])),
+                tuple((int(row), int(col)) for row, col in anchor[own]),
+            )
+        )
+    return tuple(parts)
 
 
 def _empty_block(window: Window) -> BlockComponents:

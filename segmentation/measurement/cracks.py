@@ -4,10 +4,11 @@
 of the dark line where the image shows it.
 
 *Width.* Full width at half depth of the image's darkness across the centre line, blur taken off
-(`segmentation.measurement.widths`), then a running median over 9 px along the line. What a single width exceeds
+(`segmentation.measurement.widths`), then a running median over 7 px along the line. What a single width exceeds
 the mean of its line by is counted as far as noise does not explain it: with noise s and N independent places the
 excess d becomes d · (1 − λ²s²/d²), none where |d| < λs, λ² = 2 ln N. So the largest width of an even crack is its
-width, and not the largest error; a widening of several s is kept. Where the image does not tell (low contrast, edge
+width, and not the largest error; a widening of several s is kept, one shorter than some 7 px along the line is
+flattened, and the ± does not cover that. Where the image does not tell (low contrast, edge
 of the data) over more than half of the line, the mask serves instead: the distance between its edges across the
 line, capped by its distance transform. `width_method` says which.
 
@@ -16,7 +17,8 @@ line, capped by its distance transform. `width_method` says which.
     profile:   2 · √(0.05² + s² + b²)
     distance:  2 · √(0.35² + scatter²), and at least a quarter of the largest width
 
-with s the noise of one width, from the differences of widths 12 px apart (1.4826 · MAD / √2); 0.05 px the sampling;
+with s the noise of one width, the lower of two bounds: the differences of widths 12 px apart (1.4826 · MAD / √2, real
+widening included) and the background's noise at both edges (√2 · √2π · blur · noise / depth); 0.05 px the sampling;
 b half the change of the crack's median width while the blur goes over ± its own uncertainty; 0.35 px the error of
 mask widths on rendered cracks, and the quarter because a mask may be drawn fat or thin.
 
@@ -48,7 +50,7 @@ from segmentation.records import CrackMeasure
 
 Bools = npt.NDArray[np.bool_]
 
-_MEDIAN_PX = 9
+_MEDIAN_PX = 7
 _NOISE_LAG_PX = 12
 """Widths this far apart have errors of their own."""
 _SAMPLING_PX = 0.05
@@ -155,7 +157,7 @@ def trace_crack(
     blur, blur_spread = blur_of(stack)
     raw = [np.where(path.core, unblurred(p.fwhm, blur), np.nan) for p, path in zip(profiles, paths, strict=True)]
     widths = [_running_median(width, path.step) for width, path in zip(raw, paths, strict=True)]
-    noise_px = _noise(widths, paths)
+    noise_px = _noise(widths, profiles, paths, blur)
     corner = np.array(origin, np.float64) + 0.5
     traced = []
     for path, profile, width in zip(paths, profiles, widths, strict=True):
@@ -271,15 +273,25 @@ def _distance_width(path: Path, pixels: Bools, frame: GroundFrame) -> Floats:
     return _running_median(np.maximum(mask_widths(path, pixels=pixels, frame=frame), 0.5), path.step)
 
 
-def _noise(widths: list[Floats], paths: Sequence[Path]) -> float:
-    """Noise of one smoothed width in ground pixels; 0 where there are too few to tell."""
+def _noise(widths: list[Floats], profiles: list[WidthProfile], paths: Sequence[Path], blur: float) -> float:
+    """Noise of one smoothed width in ground pixels; 0 where there are too few to tell.
+
+    Either of two bounds may be the lower: differences along the crack hold its real widening too, and the
+    background beside it may be rougher than what blurs its edges.
+    """
+    shares = np.concatenate([p.noise[np.isfinite(width)] for p, width in zip(profiles, widths, strict=True)])
+    if shares.size == 0:
+        return 0.0
+    # An edge of slope depth / (σ·√2π) is displaced by noise / slope; a width has two edges.
+    at_edges = 2**0.5 * (2 * np.pi) ** 0.5 * blur * float(np.median(shares))
     differences = []
     for width, path in zip(widths, paths, strict=True):
         lag = max(1, round(_NOISE_LAG_PX / path.step))
         differences.append((width[lag:] - width[:-lag]) if width.size > lag else np.empty(0))
     apart = np.concatenate(differences)
     apart = apart[np.isfinite(apart)]
-    return 1.4826 * float(np.median(np.abs(apart))) / 2**0.5 if apart.size else 0.0
+    along = 1.4826 * float(np.median(np.abs(apart))) / 2**0.5 if apart.size else at_edges
+    return float(min(along, at_edges))
 
 
 def _without_noise(width: Floats, noise: float, step: float) -> Floats:
@@ -314,4 +326,4 @@ def _shifted(path: Path, profile: WidthProfile) -> Floats:
 
 def _unseen(path: Path) -> WidthProfile:
     nothing = np.full(len(path.points), np.nan)
-    return WidthProfile(nothing, nothing)
+    return WidthProfile(nothing, nothing, nothing)

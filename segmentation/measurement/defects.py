@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from segmentation.classes import DEFECT_CLASSES, PixelClass
 from segmentation.georeference import Georeference, PixelScale
-from segmentation.measurement.components import Component, component_pixels
+from segmentation.measurement.components import Component, ComponentPart, component_pixels, part_pixels
 from segmentation.measurement.cracks import CrackResult, CrackTrace, crack_result, trace_crack
 from segmentation.measurement.rust import RustResult, measure_rust
 from segmentation.measurement.structures import OUTSIDE, StructureIndex
@@ -57,20 +57,17 @@ class MeasuredComponent:
     """Area of what was left out."""
 
 
-def measuring_window(component: Component, *, height: int, width: int) -> Window:
-    """The window to read for a component: its own with a margin, inside a raster of `height` × `width`."""
-    return component.window.grow(MARGIN_PX).clip(height, width)
-
-
-def measuring_units(component: Component, *, max_window_px: int) -> tuple[Component, ...]:
-    """What to read and measure at a time: the component, or its parts where its window has more than `max_window_px`.
-
-    Parts are measured like components, with both minima 0, and put together by `merged`. At each border that a
-    crack crosses from part to part its length is right within a pixel.
-    """
+def measuring_parts(component: Component, *, max_window_px: int) -> tuple[ComponentPart, ...]:
+    """What to read and measure at a time: all of a component, or what each block holds of it where its window has
+    more than `max_window_px` pixels. `merged` puts the measures together."""
     if component.window.area_px <= max_window_px or not component.parts:
-        return (component,)
+        return (ComponentPart(component.window, component.window, (component.anchor,)),)
     return component.parts
+
+
+def measuring_window(part: Component | ComponentPart, *, height: int, width: int) -> Window:
+    """The window to read for a component or a part of one: its own and a margin, in a raster of `height` × `width`."""
+    return part.window.grow(MARGIN_PX).clip(height, width)
 
 
 def merged(pieces: Sequence[MeasuredComponent]) -> MeasuredComponent:
@@ -124,6 +121,7 @@ def cut_and_measure(
     min_width_px: float,
     min_crack_length_px: float,
     min_rust_area_px: float,
+    part: ComponentPart | None = None,
 ) -> MeasuredComponent:
     """Defects of one component, with ids left "".
 
@@ -131,19 +129,32 @@ def cut_and_measure(
     ``(H, W, 3)`` and `owned` bool ``(H, W)`` (`segmentation.measurement.ownership.owned`) cover `window`, which
     holds the component, best with `MARGIN_PX` around it (`measuring_window`).
 
-    A crack counts as too short by the length of the whole component, so that a cut omits nothing. Raises
-    ValueError where the arrays do not match the window or do not show the component.
+    A crack counts as too short by the length of the whole component, so that a cut omits nothing. With a `part` of a
+    component that its block cut off (`measuring_parts`), what lies in the block is measured, and nothing is too
+    short. Raises ValueError where the arrays do not match the window or do not show the component.
     """
     for name, shape in (("probability", probability.shape[1:]), ("image", image.shape[:2]), ("owned", owned.shape)):
         if shape != window.shape:
             raise ValueError(f"{name} must cover the window's {window.shape} pixels, got {shape}")
-    pixels = component_pixels(mask, window=window, component=component)
+    cut_off = part is not None and part.window != component.window
+    if part is not None and cut_off:
+        pixels = part_pixels(mask, window=window, component=component, part=part)
+    else:
+        pixels = component_pixels(mask, window=window, component=component)
+    if not (pixels & owned).any():
+        return MeasuredComponent()
     scale = georeference.scale_at(
-        (component.window.row_start + component.window.row_stop) / 2,
-        (component.window.col_start + component.window.col_stop) / 2,
+        (window.row_start + window.row_stop) / 2,
+        (window.col_start + window.col_stop) / 2,
     )
     place = index.indices(window)
     place[~owned] = _FOREIGN
+    if part is not None and cut_off:
+        beyond = np.ones(window.shape, np.bool_)
+        core = part.core.intersect(window)
+        if core is not None:
+            beyond[core.within(window)] = False
+        place[beyond] = _FOREIGN
     chance = probability[DEFECT_CLASSES.index(component.pixel_class)]
     origin = (window.row_start, window.col_start)
     cut = _Cut(component, pixels, place, chance, window, scale, georeference, raster_name, index)
@@ -153,7 +164,7 @@ def cut_and_measure(
         return cut.rust()
     trace = trace_crack(pixels, image=image, probability=chance.astype(np.float32) / 255, scale=scale, origin=origin)
     length_m = sum(float(path.piece_m.sum()) for path in trace.paths)
-    if length_m < min_crack_length_px * scale.gsd_m:
+    if not cut_off and length_m < min_crack_length_px * scale.gsd_m:
         return MeasuredComponent(
             omitted_cracks=1, omitted_length_m=length_m, omitted_area_m2=cut.area_m2(pixels & owned)
         )

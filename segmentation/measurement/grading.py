@@ -188,7 +188,7 @@ def grade_cracks(standard: Standard, cracks: Sequence[Defect], *, inspected_area
     quantities = _areas(standard, lengths, unclear_m, inspected_area_m2) if standard.band_m else dict(lengths)
     if unclear_m > 0 and not standard.band_m:
         quantities[NOT_GRADED] = unclear_m
-    words = [worst if worst is not None else _nothing_graded(standard, unclear_m)]
+    words = [worst if worst is not None else _nothing_graded(standard, unclear_m, gsd_mm)]
     if straddling:
         lowest = min((possible[0] for _, possible in straddling), key=standard.states.index)
         highest = max((possible[-1] for _, possible in straddling), key=standard.states.index)
@@ -200,6 +200,8 @@ def grade_cracks(standard: Standard, cracks: Sequence[Defect], *, inspected_area
     if unclear_m > 0:
         words.append(f"{unclear_m:.2f} m of cracks below resolution not graded")
     words.append(f"seen at {gsd_mm:.1f} mm per pixel")
+    if gsd_mm > standard.states[0].up_to:
+        words.append(f"cracks of {standard.states[0].up_to:.2g} mm are narrower than a pixel and cannot be excluded")
     return _grade(standard, quantities, "; ".join(words))
 
 
@@ -283,11 +285,12 @@ def _areas(
     return ordered | ({NOT_GRADED: areas[NOT_GRADED]} if unclear_m > 0 else {})
 
 
-def _nothing_graded(standard: Standard, unclear_m: float) -> str:
+def _nothing_graded(standard: Standard, unclear_m: float, gsd_mm: float) -> str:
     if unclear_m > 0:
         return "no crack wide enough to be graded"
-    best = standard.states[0].name
-    return f"{best}, no crack found" if best.startswith("CS") else "no crack found"
+    best = standard.states[0]
+    # A raster that cannot show the first limit cannot say that nothing exceeds it.
+    return f"{best.name}, no crack found" if gsd_mm <= best.up_to else "no crack found"
 
 
 def _half_pixel_rim_m2(patch: Defect) -> float:

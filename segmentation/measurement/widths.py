@@ -48,8 +48,22 @@ class WidthProfile:
 
     fwhm: Floats
     """``(N,)`` full width at half depth, blur and all; NaN where the image does not tell."""
+    noise: Floats
+    """``(N,)`` noise of the background beside the line as a share of the line's depth; NaN as `fwhm`."""
     shift: Floats
     """``(N,)`` from the path to the middle of the dark line, along the normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullWidth:
+    """What a set of profiles ``(N, M)`` shows, each ``(N,)``, NaN where it shows no clear dark line."""
+
+    fwhm: Floats
+    middle: Floats
+    noise: Floats
+    """Noise of the background as a share of the line's depth."""
+    deficit: Floats
+    """``(N, M)`` depth below the background."""
 
 
 class ProfileStack:
@@ -91,21 +105,22 @@ def measure_profiles(
     kept out of the background unless they are the crack under the profile itself.
     """
     count = len(path.points)
-    fwhm, shift = np.full(count, np.nan), np.full(count, np.nan)
+    fwhm, noise, shift = np.full((3, count), np.nan)
     halo = int(4 * _ALONG_PX / path.step) + 1
     for start in range(0, count, _CHUNK):
         stop = min(start + _CHUNK, count)
         outer = slice(max(start - halo, 0), min(stop + halo, count))
         inner = slice(start - outer.start, stop - outer.start)
-        found, shifted, deficit, across = _chunk(path, outer, image=image, foreign=foreign, frame=frame)
-        fwhm[start:stop], shift[start:stop] = found[inner], shifted[inner]
-        stack.add(deficit[inner], across, np.where(path.core[start:stop], found[inner], np.nan))
-    return WidthProfile(fwhm, shift)
+        found, shifted, across = _chunk(path, outer, image=image, foreign=foreign, frame=frame)
+        fwhm[start:stop], noise[start:stop] = found.fwhm[inner], found.noise[inner]
+        shift[start:stop] = shifted[inner]
+        stack.add(found.deficit[inner], across, np.where(path.core[start:stop], fwhm[start:stop], np.nan))
+    return WidthProfile(fwhm, noise, shift)
 
 
 def _chunk(
     path: Path, part: slice, *, image: npt.NDArray[np.uint8], foreign: Bools, frame: GroundFrame
-) -> tuple[Floats, Floats, Floats, Floats]:
+) -> tuple[FullWidth, Floats, Floats]:
     points, normals, half_width = path.points[part], path.normals[part], path.half_width[part]
     reach = float(half_width.max()) * 1.25 + _FLANK_PX + 4.0
     across = np.arange(-np.ceil(reach / _ACROSS_PX), np.ceil(reach / _ACROSS_PX) + 1) * _ACROSS_PX
@@ -121,8 +136,7 @@ def _chunk(
     # Profiles are averaged along the crack, so their middles are brought into line first.
     shift = _smooth_shift(first.middle, path.step)
     grey, usable = sampled(shift)
-    second = full_width(grey, across, usable=usable, half_width=half_width)
-    return second.fwhm, shift, second.deficit, across
+    return full_width(grey, across, usable=usable, half_width=half_width), shift, across
 
 
 def _smooth_shift(middle: Floats, step: float) -> Floats:
@@ -178,16 +192,6 @@ def mask_widths(path: Path, *, pixels: Bools, frame: GroundFrame) -> Floats:
     return widths
 
 
-@dataclass(frozen=True, slots=True)
-class FullWidth:
-    """What a set of profiles ``(N, M)`` shows, each ``(N,)``, NaN where it shows no clear dark line."""
-
-    fwhm: Floats
-    middle: Floats
-    deficit: Floats
-    """``(N, M)`` depth below the background."""
-
-
 def full_width(grey: Floats, across: Floats, *, usable: Bools, half_width: Floats) -> FullWidth:
     """Full width at half depth of dark lines ``(N, M)`` sampled at `across` ``(M,)``.
 
@@ -209,7 +213,8 @@ def full_width(grey: Floats, across: Floats, *, usable: Bools, half_width: Float
     span = half_width * 1.25 + 3.0
     clear &= (left > -span) & (right < span)
     unclear = np.where(clear, 0.0, np.nan)
-    return FullWidth(right - left + unclear, middle + unclear, deficit)
+    share = noise / np.where(clear, depth, 1.0) + unclear
+    return FullWidth(right - left + unclear, middle + unclear, share, deficit)
 
 
 def _background(

@@ -20,6 +20,7 @@ from segmentation.training.labels import UNKNOWN, Bools, Labels, labels_from_dam
 
 _SCENE_STREAM, _BATCH_STREAM, _STRUCTURE_STREAM = 1, 2, 4
 _STRUCTURE_CHANCE = 0.25
+_DAMAGE_CHANCE = 0.7
 _STRUCTURE_SCALE = 0.25
 _SCENE_MARGIN = 1.25
 _PREFETCHED = 3
@@ -38,7 +39,7 @@ class Batch:
 class CropSampler:
     """Draws crops from labelled images and from synthetic scenes in given shares.
 
-    Half of the crops of a set are drawn around one of its damaged pixels, the others anywhere. Synthetic scenes
+    Seven of ten crops of a set are drawn around one of its damaged pixels, the others anywhere. Synthetic scenes
     come from a bank of `scenes`: each is painted when it is first drawn, and shown changed each time. A quarter
     of the synthetic crops are cut from one of `structures` painted structures (as the demo survey's, from seeds
     that the demo cannot have); with 0 structures, none.
@@ -101,7 +102,7 @@ class CropSampler:
     def _of_structure(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Labels]:
         image, labels, spots = self._structure(int(rng.integers(self._structures)))
         rows, cols = (_axis(rng, length, self._crop_px) for length in labels.shape)
-        if len(spots) and rng.random() < 0.5:
+        if len(spots) and rng.random() < _DAMAGE_CHANCE:
             row, col = spots[int(rng.integers(len(spots)))]
             rows = _axis_around(rng, int(row), labels.shape[0], self._crop_px)
             cols = _axis_around(rng, int(col), labels.shape[1], self._crop_px)
@@ -121,7 +122,7 @@ class CropSampler:
         scale = float(np.exp(rng.uniform(*np.log(spec.scale_range))))
         side_px = max(1, round(self._crop_px / scale))
         rows, cols = (_axis(rng, length, side_px) for length in item.damage.shape)
-        if len(spots) and rng.random() < 0.5:
+        if len(spots) and rng.random() < _DAMAGE_CHANCE:
             row, col = spots[int(rng.integers(len(spots)))]
             rows = _axis_around(rng, int(row), item.damage.shape[0], side_px)
             cols = _axis_around(rng, int(col), item.damage.shape[1], side_px)

@@ -12,7 +12,7 @@ from segmentation.measurement.components import Component, join_blocks, label_bl
 from segmentation.measurement.defects import (
     MeasuredComponent,
     cut_and_measure,
-    measuring_units,
+    measuring_parts,
     measuring_window,
     merged,
     omitted_unread,
@@ -205,17 +205,19 @@ def test_a_component_too_large_to_be_read_at_once_is_measured_by_its_parts(kind:
         for c in (0, 70, 140)
     ]
     (component,) = join_blocks(blocks)
-    assert measuring_units(component, max_window_px=component.window.area_px) == (component,)
-    units = measuring_units(component, max_window_px=100)
-    assert sum(unit.area_px for unit in units) == component.area_px
+    (alone,) = measuring_parts(component, max_window_px=component.window.area_px)
+    assert alone.window == component.window
+    parts = measuring_parts(component, max_window_px=100)
+    assert len(parts) > 3
     index = StructureIndex([structure("A", 0, 110), structure("B", 110, 200)], RASTER, raster_name="a.tif")
     pieces = []
-    for unit in units:
-        window = measuring_window(unit, height=SIDE, width=SIDE)
+    for part in parts:
+        window = measuring_window(part, height=SIDE, width=SIDE)
         at = window.slices()
         pieces.append(
             cut_and_measure(
-                unit,
+                component,
+                part=part,
                 mask=mask[at],
                 probability=probability[:, at[0], at[1]],
                 image=image[at],
@@ -225,21 +227,21 @@ def test_a_component_too_large_to_be_read_at_once_is_measured_by_its_parts(kind:
                 georeference=RASTER,
                 raster_name="a.tif",
                 min_width_px=2.0,
-                min_crack_length_px=0,
-                min_rust_area_px=0,
+                min_crack_length_px=8,
+                min_rust_area_px=8,
             )
         )
     found, entire = merged(pieces), measured(kind, [structure("A", 0, 110), structure("B", 110, 200)])
     assert [d.structure_id for d in found.defects] == ["A", "B"]
     assert area_m2(found) == pytest.approx(area_m2(entire))
     assert length_m(found) == pytest.approx(length_m(entire), abs=0.003)
-    for part, whole in zip(found.defects, entire.defects, strict=True):
-        assert part.window == whole.window
-        assert part.confidence == pytest.approx(whole.confidence)
-        assert part.pixel_geometry.is_valid
-        assert part.pixel_geometry.area == pytest.approx(whole.pixel_geometry.area)
-        if part.crack and whole.crack:
-            assert part.crack.max_width_mm == pytest.approx(whole.crack.max_width_mm, abs=0.2)
+    for one, whole in zip(found.defects, entire.defects, strict=True):
+        assert one.window == whole.window
+        assert one.confidence == pytest.approx(whole.confidence)
+        assert one.pixel_geometry.is_valid
+        assert one.pixel_geometry.area == pytest.approx(whole.pixel_geometry.area)
+        if one.crack and whole.crack:
+            assert one.crack.max_width_mm == pytest.approx(whole.crack.max_width_mm, abs=0.2)
 
 
 def test_arrays_of_another_window_are_refused() -> None:

@@ -108,6 +108,14 @@ def test_a_crack_below_resolution_is_never_graded() -> None:
     assert condition_state(standard(CONCRETE), crack(5.0, below=True)) is None
 
 
+def test_a_raster_too_coarse_for_the_first_limit_never_says_cs1() -> None:
+    coarse = grade_cracks(standard(CONCRETE), [], inspected_area_m2=10.0, gsd_mm=1.5)
+    assert coarse.grade.startswith("no crack found")
+    assert "0.3 mm are narrower than a pixel and cannot be excluded" in coarse.grade
+    fine = grade_cracks(standard(CONCRETE), [], inspected_area_m2=10.0, gsd_mm=0.1)
+    assert fine.grade == "CS1, no crack found; seen at 0.1 mm per pixel"
+
+
 def test_an_uncertainty_that_straddles_a_limit_names_both_states() -> None:
     grade = grade_cracks(standard(CONCRETE), [crack(1.2, spread_mm=0.2)], inspected_area_m2=10.0, gsd_mm=1.0)
     assert grade.grade.startswith("CS2; the ± of 1 crack straddles a limit: could be CS2 to CS3")
