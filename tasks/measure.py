@@ -11,23 +11,32 @@ from dataclasses import dataclass
 import numpy as np
 from distributed import Client
 
-from segmentation.classes import NODATA, NOT_INSPECTED, PixelClass
+from segmentation.classes import PixelClass
 from segmentation.inference.geometry import Block
-from segmentation.measurement.components import Component
-from segmentation.measurement.defects import MeasuredComponent, cut_and_measure, measuring_window, omitted_unread
+from segmentation.measurement.components import Component, ComponentPart
+from segmentation.measurement.defects import (
+    MeasuredComponent,
+    cut_and_measure,
+    measuring_parts,
+    measuring_window,
+    merged,
+    omitted_unread,
+)
 from segmentation.measurement.grading import load_standards
 from segmentation.measurement.ownership import RasterView, edge_distance, owned
-from segmentation.measurement.structures import OUTSIDE, StructureIndex, footprint_area_m2
+from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
 from segmentation.measurement.summary import number_defects, summarise
 from segmentation.records import Defect, RasterInput, Structure, StructureResult
 from tasks.cluster import run_each
 from tasks.plan import InspectionPlan, MeasureSettings
-from tasks.raster_reader import raster_reader
+from tasks.raster_reader import RasterReader, raster_reader
 from tasks.segment import RunPlace
 from tasks.stitch import StitchOutcome
 
 COMPONENTS_PER_TASK = 16
 """Enough that a task outweighs its dispatch, few enough that the last ones are shared out."""
+MAX_WINDOW_PX = 3000 * 3000
+"""A component with a larger window is measured block by block, so that memory does not grow with it."""
 OWNERSHIP_CELLS = 1024
 """Cells along a raster's longer side in which its valid data is known for the ownership of overlaps."""
 
@@ -154,46 +163,56 @@ def _without_specks(
 
 def _measure_components(work: _ComponentWork, context: _Context) -> list[tuple[Component, MeasuredComponent]]:
     raster = context.rasters[work.raster_number]
-    georeference, masks = raster.georeference, context.place.masks
     measured = []
     with raster_reader(context.place.local_path(raster), raster) as reader:
         for component in work.components:
-            window = measuring_window(component, height=georeference.height, width=georeference.width)
-            if component.pixel_class == PixelClass.CRACK:
-                image, _ = reader.read(window)
-            else:  # rust is measured on the mask alone
-                image = np.broadcast_to(np.uint8(0), (*window.shape, 3))
-            found = cut_and_measure(
-                component,
-                mask=masks.read_mask(raster.slug, window),
-                probability=masks.read_probability(raster.slug, window),
-                image=image,
-                window=window,
-                index=_index(context, work.raster_number),
-                owned=owned(context.views, work.raster_number, window),
-                georeference=georeference,
-                raster_name=raster.name,
-                min_width_px=context.settings.min_crack_width_px,
-                min_crack_length_px=context.settings.min_crack_length_px,
-                min_rust_area_px=context.settings.min_rust_area_px,
-            )
-            measured.append((component, found))
+            parts = measuring_parts(component, max_window_px=MAX_WINDOW_PX)
+            pieces = [_measure_part(component, part, reader, work.raster_number, context) for part in parts]
+            measured.append((component, merged(pieces) if len(pieces) > 1 else pieces[0]))
     return measured
+
+
+def _measure_part(
+    component: Component, part: ComponentPart, reader: RasterReader, raster_number: int, context: _Context
+) -> MeasuredComponent:
+    raster, masks = context.rasters[raster_number], context.place.masks
+    georeference = raster.georeference
+    window = measuring_window(part, height=georeference.height, width=georeference.width)
+    if component.pixel_class == PixelClass.CRACK:
+        image, _ = reader.read(window)
+    else:  # rust is measured on the mask alone
+        image = np.broadcast_to(np.uint8(0), (*window.shape, 3))
+    return cut_and_measure(
+        component,
+        mask=masks.read_mask(raster.slug, window),
+        probability=masks.read_probability(raster.slug, window),
+        image=image,
+        window=window,
+        index=_index(context, raster_number),
+        owned=owned(context.views, raster_number, window),
+        georeference=georeference,
+        raster_name=raster.name,
+        min_width_px=context.settings.min_crack_width_px,
+        min_crack_length_px=context.settings.min_crack_length_px,
+        min_rust_area_px=context.settings.min_rust_area_px,
+        part=part,
+    )
 
 
 def _inspected_areas(work: _AreaWork, context: _Context) -> list[_Area]:
     """Area of each structure's pixels in a block that were inspected and that this raster owns."""
     raster, window = context.rasters[work.raster_number], work.block.window
-    mask = context.place.masks.read_mask(raster.slug, window)
-    counted = owned(context.views, work.raster_number, window) & (mask != NODATA) & (mask != NOT_INSPECTED)
-    numbers = _index(context, work.raster_number).indices(window)[counted]
+    counts = count_inspected(
+        context.place.masks.read_mask(raster.slug, window),
+        indices=_index(context, work.raster_number).indices(window),
+        owned=owned(context.views, work.raster_number, window),
+        structures=len(context.structures),
+    )
     scale = raster.georeference.scale_at(
         (window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2
     )
-    found, counts = np.unique(numbers[numbers != OUTSIDE], return_counts=True)
     return [
-        _Area(int(number), int(count) * scale.pixel_area_m2, scale.gsd_m)
-        for number, count in zip(found, counts, strict=True)
+        _Area(int(number), int(counts[number]) * scale.pixel_area_m2, scale.gsd_m) for number in np.flatnonzero(counts)
     ]
 
 
