@@ -34,6 +34,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on std
 SkipOption = Annotated[bool, typer.Option("--skip-rejected", help="go on without the rasters that are rejected")]
 
 
+_AFTER_INTERRUPT = {
+    "inspect": "finished blocks are kept, the same command goes on from them",
+    "train": "the last checkpoint is kept, the same command goes on from it",
+}
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -53,7 +58,9 @@ def _command(function: Command) -> Command:
             _tell(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            sys.stderr.write("spanscan: interrupted; finished blocks are kept, the same command goes on from them\n")
+            sys.stderr.write(
+                f"spanscan: interrupted; {_AFTER_INTERRUPT.get(function.__name__, 'nothing was left behind')}\n"
+            )
             raise typer.Exit(130) from None
         except typer.Exit:
             raise
@@ -98,7 +105,6 @@ def inspect(
     with prefect_api(home=settings.home):
         from flows.inspect_survey import inspect_survey
 
-        _hide_tracebacks()
         published = inspect_survey(survey, settings=chosen)
     if as_json:
         _print_json({**asdict(published), "seconds": round(time.monotonic() - started, 1)})
@@ -235,12 +241,6 @@ def _log_to_stderr(settings: Settings) -> None:
     logger.handlers = [handler]
     logger.setLevel(settings.log_level)
     logger.propagate = False
-
-
-def _hide_tracebacks() -> None:
-    """Prefect logs a failed run with its traceback; an operator gets the one line that `_tell` writes instead."""
-    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _tell(error: SpanscanError) -> None:

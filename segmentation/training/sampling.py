@@ -19,7 +19,7 @@ from segmentation.training.datasets import DataSetSpec, LabelledImage, read_spli
 from segmentation.training.labels import UNKNOWN, Bools, Labels, labels_from_damage, labels_from_mask
 
 _SCENE_STREAM, _BATCH_STREAM, _STRUCTURE_STREAM = 1, 2, 4
-_STRUCTURE_CHANCE = 0.25
+_STRUCTURE_CHANCE = 0.3
 _DAMAGE_CHANCE = 0.7
 _STRUCTURE_SCALE = 0.25
 _SCENE_MARGIN = 1.25
