@@ -12,7 +12,7 @@ from segmentation.training.loop import TrainConfig, TrainProgress, train
 
 log = logging.getLogger("spanscan.train")
 
-SHARES = {"cracks_uav75": 0.2, "cracks_masonry": 0.18, "rust_photos": 0.22}
+SHARES = {"cracks_uav75": 0.15, "cracks_masonry": 0.15, "rust_photos": 0.15}
 """Shares of the crops by set; the rest is synthetic."""
 
 
@@ -49,14 +49,14 @@ def recipe(*, data: Path, out: Path, steps: int, seed: int, threads: int, device
         validation_scenes=40,
         seed=seed,
         steps=steps,
-        batch=8,
+        batch=4,
         crop_px=256,
         base_channels=16,
         depth=4,
-        learning_rate=2e-3,
+        learning_rate=1.5e-3,
         weight_decay=1e-3,
         class_weights=(1.0, 3.0, 1.5),
-        dice_weight=1.0,
+        dice_weight=0.5,
         average_decay=0.998,
         checkpoint_every=100,
         validate_every=500,

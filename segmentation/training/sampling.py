@@ -11,6 +11,7 @@ from threading import Thread
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.inference.geometry import mirrored
 from segmentation.synthetic.crops import Sample, sample_crop
 from segmentation.synthetic.deck import deck_scene
 from segmentation.synthetic.truss import truss_scene
@@ -19,7 +20,7 @@ from segmentation.training.datasets import DataSetSpec, LabelledImage, read_spli
 from segmentation.training.labels import UNKNOWN, Bools, Labels, labels_from_damage, labels_from_mask
 
 _SCENE_STREAM, _BATCH_STREAM, _STRUCTURE_STREAM = 1, 2, 4
-_STRUCTURE_CHANCE = 0.3
+_STRUCTURE_CHANCE = 0.55
 _DAMAGE_CHANCE = 0.7
 _STRUCTURE_SCALE = 0.25
 _SCENE_MARGIN = 1.25
@@ -40,8 +41,8 @@ class CropSampler:
     """Draws crops from labelled images and from synthetic scenes in given shares.
 
     Seven of ten crops of a set are drawn around one of its damaged pixels, the others anywhere. Synthetic scenes
-    come from a bank of `scenes`: each is painted when it is first drawn, and shown changed each time. A quarter
-    of the synthetic crops are cut from one of `structures` painted structures (as the demo survey's, from seeds
+    come from a bank of `scenes`: each is painted when it is first drawn, and shown changed each time. Three
+    tenths of the synthetic crops are cut from one of `structures` painted structures (as the demo survey's, from seeds
     that the demo cannot have); with 0 structures, none.
     """
 
@@ -211,23 +212,12 @@ def _some_spots(damage: Bools) -> npt.NDArray[np.intp]:
 def _axis(rng: np.random.Generator, length_px: int, side_px: int) -> npt.NDArray[np.intp]:
     """Indices along one axis of a crop anywhere inside, mirrored where the image is smaller than the crop."""
     start = int(rng.integers(length_px - side_px + 1)) if side_px < length_px else (length_px - side_px) // 2
-    return mirrored(np.arange(start, start + side_px), length_px)
+    return mirrored(start, start + side_px, length_px)
 
 
 def _axis_around(rng: np.random.Generator, at: int, length_px: int, side_px: int) -> npt.NDArray[np.intp]:
     start = at - int(rng.integers(side_px))
     if side_px < length_px:
         start = min(max(start, 0), length_px - side_px)
-    return mirrored(np.arange(start, start + side_px), length_px)
+    return mirrored(start, start + side_px, length_px)
 
-
-def mirrored(indices: npt.NDArray[np.intp], length: int) -> npt.NDArray[np.intp]:
-    """Indices outside ``[0, length)`` reflected at the borders, as often as needed; the border is not repeated.
-
-    >>> mirrored(np.arange(-2, 6), 4).tolist()
-    [2, 1, 0, 1, 2, 3, 2, 1]
-    """
-    if length == 1:
-        return np.zeros_like(indices)
-    folded = np.abs(indices) % (2 * (length - 1))
-    return np.asarray(np.minimum(folded, 2 * (length - 1) - folded), np.intp)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from segmentation.classes import DEFECT_CLASSES
+from segmentation.inference.geometry import mirrored
 from segmentation.models.geometry import net_geometry
 from segmentation.models.unet import UNet
 from segmentation.synthetic.crops import Sample
 from segmentation.training.augmentation import resized_to
 from segmentation.training.datasets import DAMAGE_VALUE, IGNORE_VALUE, DataSetSpec, LabelledImage
 from segmentation.training.metrics import Counts, score_masks
-from segmentation.training.sampling import mirrored
 
 PIXEL_MEAN = (123.7, 116.3, 103.5)
 """Mean of natural photographs per channel, 0–255: fixed, so that weights trained on any sets can be continued."""
@@ -46,8 +46,8 @@ def whole_image_logits(
     """Logits ``(C, H, W)`` of an image ``(H, W, 3)`` by one pass, mirrored around by the receptive field."""
     height, width = image.shape[:2]
     halo_px, step = net_geometry(module).halo_px, module.alignment_px
-    rows, cols = (np.arange(-halo_px, -(-n // step) * step + halo_px) for n in (height, width))
-    padded = image[np.ix_(mirrored(rows, height), mirrored(cols, width))]
+    rows, cols = (mirrored(-halo_px, -(-n // step) * step + halo_px, n) for n in (height, width))
+    padded = image[np.ix_(rows, cols)]
     with torch.autocast(device, torch.bfloat16, enabled=mixed_precision):
         logits = module(normalised(padded[None], device=device))
     inner = logits[0, :, halo_px : halo_px + height, halo_px : halo_px + width]

@@ -20,8 +20,9 @@ from tasks.s3_client import s3_client
 from tasks.s3_server import EmbeddedS3, embedded_s3
 
 OWNER = """
-import time
+import signal, time
 from tasks.s3_server import embedded_s3
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 with embedded_s3() as server:
     print(server.process_id, flush=True)
     time.sleep(60)
