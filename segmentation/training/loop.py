@@ -41,7 +41,7 @@ class TrainConfig:
     synthetic_scenes: int
     """Number of different synthetic scenes; each is painted when it is first drawn and kept in memory."""
     synthetic_structures: int
-    """Number of painted structures, from which three tenths of the synthetic crops are cut; 0: none."""
+    """Number of painted structures, from which 55 % of the synthetic crops are cut; 0: none."""
     validation_scenes: int
     """Number of synthetic scenes to validate on, painted from seeds that training never draws."""
     seed: int

@@ -18,10 +18,13 @@ from segmentation.synthetic.truss import truss_scene
 from segmentation.training.augmentation import photographed, resized_to, turned
 from segmentation.training.datasets import DataSetSpec, LabelledImage, read_split, with_uncertain_ring
 from segmentation.training.labels import UNKNOWN, Bools, Labels, labels_from_damage, labels_from_mask
+from segmentation.training.validation import PIXEL_MEAN
 
 _SCENE_STREAM, _BATCH_STREAM, _STRUCTURE_STREAM = 1, 2, 4
 _STRUCTURE_CHANCE = 0.55
 _DAMAGE_CHANCE = 0.7
+_STRUCTURE_DAMAGE_CHANCE = 0.35
+"""Lower than for photographs: most of a structure is sound edges, rivets and joints, and must be seen as such."""
 _STRUCTURE_SCALE = 0.25
 _SCENE_MARGIN = 1.25
 _PREFETCHED = 3
@@ -41,9 +44,9 @@ class CropSampler:
     """Draws crops from labelled images and from synthetic scenes in given shares.
 
     Seven of ten crops of a set are drawn around one of its damaged pixels, the others anywhere. Synthetic scenes
-    come from a bank of `scenes`: each is painted when it is first drawn, and shown changed each time. Three
-    tenths of the synthetic crops are cut from one of `structures` painted structures (as the demo survey's, from seeds
-    that the demo cannot have); with 0 structures, none.
+    come from a bank of `scenes`: each is painted when it is first drawn, and shown changed each time. More
+    than half of the synthetic crops are cut from one of `structures` painted structures (as the demo survey's,
+    from seeds that the demo cannot have); with 0 structures, none.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class CropSampler:
     def _of_structure(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Labels]:
         image, labels, spots = self._structure(int(rng.integers(self._structures)))
         rows, cols = (_axis(rng, length, self._crop_px) for length in labels.shape)
-        if len(spots) and rng.random() < _DAMAGE_CHANCE:
+        if len(spots) and rng.random() < _STRUCTURE_DAMAGE_CHANCE:
             row, col = spots[int(rng.integers(len(spots)))]
             rows = _axis_around(rng, int(row), labels.shape[0], self._crop_px)
             cols = _axis_around(rng, int(col), labels.shape[1], self._crop_px)
@@ -114,6 +117,7 @@ class CropSampler:
         scene = paint(np.random.default_rng((self._seed, _STRUCTURE_STREAM, number)), scale=_STRUCTURE_SCALE)
         labels = labels_from_mask(scene.mask)
         labels[~scene.validity] = UNKNOWN
+        scene.image[~scene.validity] = np.rint(PIXEL_MEAN)  # as the predictor shows it to the net
         return scene.image, labels, _some_spots((scene.mask > 0) & scene.validity)
 
     def _photographed(self, rng: np.random.Generator, chosen: int) -> tuple[npt.NDArray[np.uint8], Labels]:
@@ -220,4 +224,3 @@ def _axis_around(rng: np.random.Generator, at: int, length_px: int, side_px: int
     if side_px < length_px:
         start = min(max(start, 0), length_px - side_px)
     return mirrored(start, start + side_px, length_px)
-
