@@ -24,7 +24,7 @@ from tasks.sample_survey import write_sample_survey
 from tasks.storage import Storage, open_storage
 
 BUCKET = "spanscan-demo"
-MEMORY_LIMIT_BYTES = 1_600_000_000
+MEMORY_LIMIT_BYTES = 1_450_000_000
 """With the Prefect and S3 servers beside it the demo stays below 2 GB."""
 
 
