@@ -96,6 +96,8 @@ class InspectionPlan:
     """In the order of the survey."""
     run_key: str
     """Names the run: equal for equal content, model and settings."""
+    model_limits: tuple[str, ...]
+    """What the model's card wants every reader of a report to know."""
 
     @property
     def block_count(self) -> int:
@@ -163,6 +165,7 @@ def make_plan(
             for r in survey.rasters
         ),
         run_key=run_key(survey, model, resolved, measure),
+        model_limits=loaded.card.limits,
     )
 
 

@@ -76,7 +76,7 @@ def run_identity(plan: InspectionPlan, measured: Measured) -> RunIdentity:
         spanscan_version=version("spanscan"),
         captured_at=plan.survey.captured_at,
         operator=plan.survey.operator,
-        warnings=measured.warnings,
+        warnings=(*plan.model_limits, *measured.warnings),
     )
 
 

@@ -73,6 +73,8 @@ class ModelCard:
     """Limitations and conditions, one sentence each."""
     sha256: str
     """Checksum of the safetensors file, hex."""
+    limits: tuple[str, ...] = ()
+    """What every report made with these weights must tell its reader, one sentence each."""
 
     def __post_init__(self) -> None:
         channels = self.architecture_kwargs.get("in_channels", len(self.mean))

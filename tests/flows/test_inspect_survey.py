@@ -17,6 +17,7 @@ import pytest
 import zarr
 
 from segmentation.classes import NODATA, NOT_INSPECTED
+from segmentation.models.registry import load_model
 from tasks.report.record import report_schema
 from tasks.s3_server import EmbeddedS3
 from tasks.sample_survey import SampleTruth
@@ -45,6 +46,7 @@ def test_a_survey_in_a_folder_is_published_complete(inspect: Inspect, sample: Sa
         report = json.loads((folder / "report.json").read_text())
         jsonschema.validate(report, report_schema())
         assert report["structure"]["coverage_percent"] > 99.0
+        assert set(load_model("spanscan-unet").card.limits) <= set(report["run"]["warnings"])
         assert (folder / "report.html").stat().st_size < 5_000_000
     manifest = json.loads((run / "manifest.json").read_text())
     assert {i["name"] for i in manifest["inputs"]} == {"deck.tif", "truss.tif"}
