@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+import rasterio.shutil
 from affine import Affine
+from rasterio.windows import Window
 
 from tasks.input_limits import InputLimits
+from tasks.raster_checks import CheckedRaster, check_raster
 
 GSD_M = 0.002
 HEIGHT, WIDTH = 96, 130
@@ -57,3 +60,30 @@ def write_raster(path: Path, values: npt.NDArray[Any] | None = None, **options: 
         if mask is not None:
             dataset.write_mask(mask)
     return path
+
+
+def checked(path: Path, **knobs: Any) -> CheckedRaster:
+    """What `check_raster` finds, with the limits of a usual run."""
+    defaults: dict[str, Any] = {
+        "gsd_range_m": (0.0005, 0.005),
+        "gsd_m_override": None,
+        "rgb_bands": None,
+        "limits": LIMITS,
+    }
+    return check_raster(path, name=path.name, **(defaults | knobs))
+
+
+def write_cog(path: Path) -> None:
+    """A COG with overviews, of 300 × 400 px."""
+    write_raster(path.with_suffix(".src"), picture(height=300, width=400))
+    rasterio.shutil.copy(path.with_suffix(".src"), path, driver="COG", blocksize=128, compress="none")
+
+
+def write_sparse(path: Path, *, side_px: int, tile_px: int, image_at: tuple[int, int] | None, **options: Any) -> None:
+    """A square raster whose tiles are all absent, but for the one (tile row, tile column) given."""
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "crs": "EPSG:32615", "transform": UTM_PLACE}
+    tiling = {"sparse_ok": True, "bigtiff": "YES", "tiled": True, "blockxsize": tile_px, "blockysize": tile_px}
+    with rasterio.open(path, "w", width=side_px, height=side_px, **profile, **tiling, **options) as dataset:
+        if image_at is not None:
+            window = Window(image_at[1] * tile_px, image_at[0] * tile_px, tile_px, tile_px)
+            dataset.write(picture(height=tile_px, width=tile_px), window=window)
