@@ -53,7 +53,7 @@ class ModelCard:
     """Name by which the model is asked for."""
     architecture: str
     """Name of the architecture in the registry."""
-    architecture_kwargs: dict[str, int]
+    architecture_kwargs: dict[str, int | float | str | bool]
     """Arguments of the architecture's constructor."""
     classes: tuple[str, ...]
     """Names of the output channels in order."""

@@ -13,17 +13,23 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
 
-from segmentation.errors import InputRejected, UsageError
-from segmentation.models.card import ModelCard, card_from_json
+from segmentation.models.card import ModelCard
+from segmentation.models.catalogue import locate, model_rejected, read_card
+from segmentation.models.foundation import FoundationUNet
+from segmentation.models.fusion import FusionNet
+from segmentation.models.net import Net
 from segmentation.models.unet import UNet
+from segmentation.models.unet_2015 import UNet2015
 
-ARCHITECTURES: Final[Mapping[str, Callable[..., UNet]]] = {"unet": UNet}
+# A net whose libraries are slow to import, or an extra, gets a function that imports it when it is built.
+ARCHITECTURES: Final[Mapping[str, Callable[..., Net]]] = {
+    "unet": UNet,
+    "unet-2015": UNet2015,
+    "fusion": FusionNet,
+    "foundation": FoundationUNet,
+}
 """Constructors by the name that stands in a card."""
 
-WEIGHTS_DIR: Final = Path(__file__).parent / "weights"
-"""Where the shipped weights lie."""
-
-_PICKLED_SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".torchscript", ".ts"})
 _STORED_DTYPES = (torch.float32, torch.float16)
 _COUNTER = "num_batches_tracked"
 
@@ -32,17 +38,12 @@ _COUNTER = "num_batches_tracked"
 class LoadedModel:
     """A model that passed every check."""
 
-    module: UNet
+    module: Net
     """The net in eval mode, float32, on the CPU, without gradients."""
     card: ModelCard
     """Its card."""
     sha256: str
     """Checksum of the weights file, equal to the card's."""
-
-
-def available_models() -> tuple[str, ...]:
-    """Names of the shipped models, sorted."""
-    return tuple(sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors") if path.with_suffix(".json").is_file()))
 
 
 def load_model(name_or_path: str) -> LoadedModel:
@@ -51,27 +52,19 @@ def load_model(name_or_path: str) -> LoadedModel:
     Raises UsageError ``E_MODEL_UNKNOWN`` where there is no such model and InputRejected ``E_MODEL`` where it
     must not be used: pickled, damaged, not that of its card, or holding values that no trained net has.
     """
-    path = _locate(name_or_path)
-    if path.suffix.lower() in _PICKLED_SUFFIXES:
-        raise _rejected(
-            path, f"weights must be safetensors, got a {path.suffix} file, which can run code when it is read"
-        )
-    if path.suffix != ".safetensors":
-        raise _rejected(path, f"weights must be a .safetensors file, got {path.name!r}")
-    card_path = path.with_suffix(".json")
+    path = locate(name_or_path)
+    card = read_card(path)
     try:
-        content, card = path.read_bytes(), card_from_json(card_path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
-        raise _rejected(path, f"the weights and their card {card_path.name} must be readable, got {error}") from error
-    except ValueError as error:
-        raise _rejected(card_path, f"the card must be a model card, got {_first_lines(error)}") from error
+        raise model_rejected(path, f"the weights must be readable, got {error}") from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != card.sha256:
-        raise _rejected(path, f"sha256 must be the card's {card.sha256}, got {sha256}")
+        raise model_rejected(path, f"sha256 must be the card's {card.sha256}, got {sha256}")
     return LoadedModel(_module_from(content, card, path), card, sha256)
 
 
-def save_model(module: UNet, card: ModelCard, folder: Path) -> ModelCard:
+def save_model(module: Net, card: ModelCard, folder: Path) -> ModelCard:
     """Write ``<name>.safetensors`` and ``<name>.json`` and return the card with the checksum filled in.
 
     Each file is replaced atomically, the weights first: a reader between the two sees a checksum mismatch and
@@ -97,34 +90,19 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _locate(name_or_path: str) -> Path:
-    names = available_models()
-    if name_or_path in names:
-        return WEIGHTS_DIR / f"{name_or_path}.safetensors"
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    raise UsageError(
-        "E_MODEL_UNKNOWN",
-        name_or_path,
-        f"the model must be one of {', '.join(names) or '(none shipped)'} or the path of a .safetensors file",
-        "name one of these, or give the path of weights with their card beside them",
-    )
-
-
-def _module_from(content: bytes, card: ModelCard, path: Path) -> UNet:
+def _module_from(content: bytes, card: ModelCard, path: Path) -> Net:
     tensors = _tensors_from(content, path)
     if card.architecture not in ARCHITECTURES:
-        raise _rejected(path, f"architecture must be one of {', '.join(ARCHITECTURES)}, got {card.architecture!r}")
+        raise model_rejected(path, f"architecture must be one of {', '.join(ARCHITECTURES)}, got {card.architecture!r}")
     build = ARCHITECTURES[card.architecture]
     try:
         with torch.device("meta"):
             blank = build(**card.architecture_kwargs)
     except (TypeError, ValueError) as error:
-        raise _rejected(path, f"the architecture must take the card's arguments, got {error}") from error
+        raise model_rejected(path, f"the architecture must take the card's arguments, got {error}") from error
     if blank.classes != len(card.classes) or blank.in_channels != len(card.mean):
         got = f"{blank.in_channels} channels and {blank.classes} classes"
-        raise _rejected(
+        raise model_rejected(
             path, f"the net must have the card's {len(card.mean)} channels and {len(card.classes)} classes, got {got}"
         )
     _check_shapes(tensors, {k: v for k, v in blank.state_dict().items() if not k.endswith(_COUNTER)}, path)
@@ -138,35 +116,27 @@ def _tensors_from(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         return tensors_from_bytes(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise _rejected(path, f"the file must be valid safetensors, got {error}") from error
+        raise model_rejected(path, f"the file must be valid safetensors, got {error}") from error
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:
-        raise _rejected(
+        raise model_rejected(
             path, f"the tensors must be those of the architecture, got missing {missing[:3]} and unknown {extra[:3]}"
         )
     for key, tensor in tensors.items():
         if tensor.shape != expected[key].shape:
-            raise _rejected(path, f"{key} must have shape {tuple(expected[key].shape)}, got {tuple(tensor.shape)}")
+            raise model_rejected(path, f"{key} must have shape {tuple(expected[key].shape)}, got {tuple(tensor.shape)}")
         if tensor.dtype not in _STORED_DTYPES:
-            raise _rejected(path, f"{key} must be float32 or float16, got {tensor.dtype}")
+            raise model_rejected(path, f"{key} must be float32 or float16, got {tensor.dtype}")
 
 
 def _check_values(tensors: Mapping[str, Tensor], path: Path) -> None:
     for key, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise _rejected(path, f"{key} must hold finite numbers, got NaN or infinity")
+            raise model_rejected(path, f"{key} must hold finite numbers, got NaN or infinity")
         if key.endswith("running_var") and bool((tensor < 0).any()):
-            raise _rejected(path, f"{key} must be >= 0, got {float(tensor.min())}")
+            raise model_rejected(path, f"{key} must be >= 0, got {float(tensor.min())}")
         if key.endswith("weight") and not bool(tensor.any()):
-            raise _rejected(path, f"{key} must not be all zero")
-
-
-def _rejected(path: Path, cause: str) -> InputRejected:
-    return InputRejected("E_MODEL", path.name, cause, "use the file as it was published, with its card beside it")
-
-
-def _first_lines(error: ValueError) -> str:
-    return " ".join(str(error).split())[:300]
+            raise model_rejected(path, f"{key} must not be all zero")

@@ -1,6 +1,8 @@
 """Weights are refused unless they are whole, those of their card, and harmless."""
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from segmentation.classes import CLASS_NAMES
 from segmentation.errors import InputRejected, UsageError
 from segmentation.models.card import ModelCard, card_from_json
-from segmentation.models.registry import WEIGHTS_DIR, available_models, load_model, save_model
+from segmentation.models.catalogue import WEIGHTS_DIR, available_models, card_of
+from segmentation.models.registry import ARCHITECTURES, load_model, save_model
 from segmentation.models.unet import UNet
 
 Tensors = dict[str, torch.Tensor]
@@ -52,6 +55,49 @@ def _sign(weights: Path) -> None:
     card = card_from_json(weights.with_suffix(".json").read_bytes())
     signed = replace(card, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
     weights.with_suffix(".json").write_text(signed.to_json())
+
+
+_CHOICES: list[dict[str, int | float | str | bool]] = [
+    {"fold_px": 2},
+    {"padded": False, "up_sampling": "nearest"},
+    {"normalisation": "instance"},
+    {"normalisation": "none", "separable": True, "dropout": 0.25},
+]
+
+
+@pytest.mark.parametrize("choices", _CHOICES, ids=lambda c: "-".join(c))
+def test_every_choice_of_the_family_travels_in_the_card(
+    choices: dict[str, int | float | str | bool], tmp_path: Path
+) -> None:
+    kwargs: dict[str, int | float | str | bool] = {"base_channels": 2, "depth": 2, **choices}
+    torch.manual_seed(5)
+    net = ARCHITECTURES["unet"](**kwargs).eval()
+    save_model(net, replace(_card(), architecture_kwargs=kwargs), tmp_path)
+    loaded = load_model(str(tmp_path / "tiny.safetensors"))
+    assert {k: (v, type(v)) for k, v in loaded.card.architecture_kwargs.items()} == {
+        k: (v, type(v)) for k, v in kwargs.items()
+    }
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(loaded.module(image), net(image))
+
+
+def test_a_card_is_read_without_its_weights(weights: Path) -> None:
+    expected = load_model(str(weights)).card
+    weights.write_bytes(b"not these weights")
+    assert card_of(str(weights)) == expected
+    with pytest.raises(InputRejected, match="sha256 must be the card's"):
+        load_model(str(weights))
+
+
+def test_reading_a_card_imports_no_torch() -> None:
+    script = "import sys; from segmentation.models.catalogue import card_of; card_of('spanscan-unet'); "
+    run = subprocess.run([sys.executable, "-c", script + "sys.exit('torch' in sys.modules)"], check=False)
+    assert run.returncode == 0
+
+
+def test_the_registry_imports_no_optional_library() -> None:
+    script = "import sys, segmentation.models.registry; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_what_is_saved_is_loaded_ready_to_use(weights: Path) -> None:
