@@ -14,6 +14,22 @@ _READ_COPIES = 2
 """What rasterio returns is bands first; the engine holds it a second time, pixels first and mirrored."""
 _SHARD_COPIES = 2
 """A shard is held once as an array and once encoded, at worst incompressible."""
+_LOGIT_BYTES_PER_PX = 3 * 4
+"""Scores of the classes in float32."""
+_CLASSIFYING_BYTES_PER_PX = 3 * 4 + 3 * 4 + _RESULT_BYTES_PER_PX
+"""Scores, what is computed from them, and the result, where a device does it in one piece."""
+_NORMALISING_BYTES_PER_PX = 3 * (4 + 4 + 4)
+"""Pixels in float32, their normalised values and a copy in the net's precision, where a device does it in one piece."""
+_DEVICE_CONTEXT_BYTES = 10**9
+"""CUDA context, kernels and the convolution library's workspace: an allowance, not measured."""
+
+_KNOBS = {
+    "activations": "set a smaller SPANSCAN_TILE_CORE_PX or SPANSCAN_BATCH, or fewer SPANSCAN_WORKERS",
+    "tiles": "set a smaller SPANSCAN_TILE_CORE_PX or SPANSCAN_BATCH, or fewer SPANSCAN_WORKERS",
+    "reader queue": "set a smaller SPANSCAN_BLOCK_PX or fewer SPANSCAN_WORKERS",
+    "shard buffers": "set a smaller SPANSCAN_BLOCK_PX or fewer SPANSCAN_WORKERS",
+    "blended logits": "set a smaller SPANSCAN_BLOCK_PX or fewer SPANSCAN_WORKERS",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +37,24 @@ class MemoryProjection:
     """Peak bytes of a worker process, term by term."""
 
     terms: Mapping[str, int]
-    """Bytes by what holds them."""
+    """Bytes in the machine's memory by what holds them."""
+    device_terms: Mapping[str, int]
+    """Bytes in the memory of a device of its own; empty where the net runs on the processor."""
 
     @property
     def total_bytes(self) -> int:
-        """Sum of the terms."""
+        """Sum of the terms in the machine's memory."""
         return sum(self.terms.values())
 
     @property
+    def device_total_bytes(self) -> int:
+        """Sum of the terms in the device's memory."""
+        return sum(self.device_terms.values())
+
+    @property
     def largest(self) -> str:
-        """The term that holds most."""
-        return max(self.terms, key=lambda name: self.terms[name])
+        """The term that holds most of the machine's memory."""
+        return _largest(self.terms)
 
 
 def project_memory(
@@ -39,29 +62,52 @@ def project_memory(
     geometry: TileGeometry,
     block_px: int,
     workers: int,
+    read_ahead: int,
+    write_behind: int,
     batch: int,
     weight_bytes: int,
     activation_bytes_per_px: float,
     gdal_cache_bytes: int,
     process_bytes: int,
+    on_device: bool,
 ) -> MemoryProjection:
-    """Project the peak bytes of one process that works `workers` blocks at a time; the raster's size does not enter.
+    """Project the peak bytes of one process whose `workers` threads infer at a time; the raster's size does not enter.
 
-    `process_bytes` is what the interpreter and its libraries hold before the first block. The model is shared by
-    the workers; everything of a block is held once by each.
+    Beside the block that it infers, each worker reads `read_ahead` others, or lets them wait, and writes
+    `write_behind`. `process_bytes` is what the interpreter and its libraries hold before the first block.
+    `on_device`: weights, activations and tiles lie in the memory of a device. The model is shared by the workers.
     """
-    read_px = (block_px + 2 * geometry.halo_px) ** 2
-    tile_px = geometry.window_px**2
-    return MemoryProjection(
-        {
-            "process": process_bytes,
-            "weights": weight_bytes,
-            "gdal cache": gdal_cache_bytes,
-            "block pixels": workers * _READ_COPIES * _IMAGE_BYTES_PER_PX * read_px,
-            "activations": int(workers * batch * activation_bytes_per_px * tile_px),
-            "shard buffers": workers * (1 + _SHARD_COPIES) * _RESULT_BYTES_PER_PX * block_px**2,
-        }
-    )
+    read_px = geometry.most_read_px(block_px) ** 2
+    images = max(_READ_COPIES, 1 + _READ_COPIES * read_ahead)
+    shards = max(1 + _SHARD_COPIES, 1 + (1 + _SHARD_COPIES) * write_behind)
+    host = {
+        "process": process_bytes,
+        "gdal cache": gdal_cache_bytes,
+        "reader queue": workers * images * _IMAGE_BYTES_PER_PX * read_px,
+        "shard buffers": workers * shards * _RESULT_BYTES_PER_PX * block_px**2,
+    }
+    if geometry.method == "blended":
+        # The sum, and the weighted logits of one tile that is added to it.
+        host["blended logits"] = workers * _LOGIT_BYTES_PER_PX * (block_px**2 + geometry.window_px**2)
+    activations = int(workers * batch * activation_bytes_per_px * geometry.window_px**2)
+    staged = workers * 2 * batch * (_IMAGE_BYTES_PER_PX + _RESULT_BYTES_PER_PX) * geometry.window_px**2
+    if not on_device:
+        return MemoryProjection({**host, "weights": weight_bytes, "activations": activations, "tiles": staged}, {})
+    in_one_piece = max(_CLASSIFYING_BYTES_PER_PX, _NORMALISING_BYTES_PER_PX) * workers * batch * geometry.window_px**2
+    device = {
+        "context": _DEVICE_CONTEXT_BYTES,
+        "weights": weight_bytes,
+        "activations": activations,
+        "tiles": staged + in_one_piece,
+    }
+    return MemoryProjection({**host, "weights": weight_bytes, "tiles": staged}, device)
+
+
+def tile_bytes(geometry: TileGeometry, *, activation_bytes_per_px: float) -> int:
+    """What one more tile in a batch holds on a device."""
+    staged = 2 * (_IMAGE_BYTES_PER_PX + _RESULT_BYTES_PER_PX)
+    in_one_piece = max(_CLASSIFYING_BYTES_PER_PX, _NORMALISING_BYTES_PER_PX)
+    return int((activation_bytes_per_px + staged + in_one_piece) * geometry.window_px**2)
 
 
 def even_cores(*, block_px: int, alignment_px: int, least_px: int, most_px: int) -> tuple[int, ...]:
@@ -81,28 +127,54 @@ def even_cores(*, block_px: int, alignment_px: int, least_px: int, most_px: int)
 
 
 def largest_that_fits(
-    cores_px: Sequence[int], projected: Callable[[int], MemoryProjection], *, limit_bytes: int
+    cores_px: Sequence[int],
+    projected: Callable[[int], MemoryProjection],
+    *,
+    limit_bytes: int,
+    device_limit_bytes: int | None,
 ) -> int:
-    """The first core whose projection stays within the limit, else the last: `refuse_above` then says why."""
-    return next((core for core in cores_px if projected(core).total_bytes <= limit_bytes), cores_px[-1])
+    """The first core whose projection stays within the limits, else the last: `refuse_above` then says why."""
+    fitting = (c for c in cores_px if not _exceeded(projected(c), limit_bytes, device_limit_bytes))
+    return next(fitting, cores_px[-1])
 
 
-def refuse_above(projection: MemoryProjection, limit_bytes: int, *, subject: str) -> None:
-    """Raise `InputRejected` E_MEMORY where the projection exceeds the limit, naming the term to turn down."""
-    if projection.total_bytes <= limit_bytes:
+def refuse_above(
+    projection: MemoryProjection, limit_bytes: int, *, device_limit_bytes: int | None, subject: str
+) -> None:
+    """Raise `InputRejected` E_MEMORY where the projection exceeds a limit, naming the term to turn down.
+
+    `device_limit_bytes` None: no device, or one without a limit.
+    """
+    exceeded = _exceeded(projection, limit_bytes, device_limit_bytes)
+    if exceeded is None:
         return
-    knob = {
-        "activations": "set a smaller SPANSCAN_TILE_CORE_PX or SPANSCAN_BATCH, or fewer SPANSCAN_WORKERS",
-        "block pixels": "set a smaller SPANSCAN_BLOCK_PX or fewer SPANSCAN_WORKERS",
-        "shard buffers": "set a smaller SPANSCAN_BLOCK_PX or fewer SPANSCAN_WORKERS",
-    }.get(projection.largest, "give the run a machine with more memory, or raise SPANSCAN_MEMORY_LIMIT_BYTES")
+    where, terms, limit = exceeded
+    largest = _largest(terms)
     raise InputRejected(
         "E_MEMORY",
         subject,
-        f"the projected peak must stay below {_megabytes(limit_bytes)}, got {_megabytes(projection.total_bytes)}, "
-        f"most of it {projection.largest} ({_megabytes(projection.terms[projection.largest])})",
-        knob,
+        f"the projected peak{where} must stay within {_megabytes(limit)}, got {_megabytes(sum(terms.values()))}, "
+        f"most of it {largest} ({_megabytes(terms[largest])})",
+        _KNOBS.get(largest, f"give the run {'a larger device' if where else _MORE_MEMORY}"),
     )
+
+
+_MORE_MEMORY = "a machine with more memory, or raise SPANSCAN_MEMORY_LIMIT_BYTES"
+
+
+def _exceeded(
+    projection: MemoryProjection, limit_bytes: int, device_limit_bytes: int | None
+) -> tuple[str, Mapping[str, int], int] | None:
+    """Where memory is short (as words for a message), what is wanted there, and the limit."""
+    if projection.total_bytes > limit_bytes:
+        return "", projection.terms, limit_bytes
+    if device_limit_bytes is not None and projection.device_total_bytes > device_limit_bytes:
+        return " on the device", projection.device_terms, device_limit_bytes
+    return None
+
+
+def _largest(terms: Mapping[str, int]) -> str:
+    return max(terms, key=lambda name: terms[name])
 
 
 def _megabytes(count_bytes: int) -> str:
