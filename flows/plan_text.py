@@ -13,9 +13,11 @@ def plan_lines(plan: InspectionPlan) -> list[str]:
     lines = [
         f"survey      {plan.survey.id}: {len(plan.rasters)} rasters, {len(plan.survey.structures)} structures, "
         f"{plan.pixels / 1e6:,.1f} Mpx",
-        f"model       {model.name} ({model.sha256[:12]}), {engine.precision} on {engine.device}",
-        f"tiles       core {geometry.core_px} px, halo {geometry.halo_px} px, aligned to {geometry.alignment_px} px",
-        f"blocks      {plan.block_count} of {engine.block_px} px, {engine.workers} at once",
+        f"model       {model.name} ({model.sha256[:12]}), {engine.precision} on {engine.device} by {engine.runtime}",
+        f"tiles       {geometry.method}: core {geometry.core_px} px, halo {geometry.halo_px} px, "
+        f"aligned to {geometry.alignment_px} px, {plan.inference.batch} at a time",
+        f"blocks      {plan.block_count} of {engine.block_px} px, {plan.inference.consumers} at once, "
+        f"{plan.inference.helpers} read ahead of each and {plan.inference.helpers} written behind it",
     ]
     for raster_plan in plan.rasters:
         raster = raster_plan.raster
@@ -30,6 +32,9 @@ def plan_lines(plan: InspectionPlan) -> list[str]:
         f"limit {engine.memory_limit_bytes / 1e6:,.0f} MB"
     )
     lines += [f"  {name:<16} {count / 1e6:>8,.0f} MB" for name, count in plan.memory.terms.items()]
+    lines += [
+        f"  on the device: {name:<16} {count / 1e6:>8,.0f} MB" for name, count in plan.memory.device_terms.items()
+    ]
     lines += [f"warning     {warning}" for warning in plan.survey.warnings]
     lines.append(f"run key     {plan.run_key}")
     return lines
@@ -45,6 +50,7 @@ def plan_record(plan: InspectionPlan) -> dict[str, Any]:
         "engine": asdict(plan.inference.engine),
         "measure": asdict(plan.measure),
         "memory_bytes": {**plan.memory.terms, "total": plan.memory.total_bytes},
+        "device_memory_bytes": {**plan.memory.device_terms, "total": plan.memory.device_total_bytes},
         "rasters": [
             {
                 "name": r.raster.name,

@@ -37,9 +37,16 @@ class Settings(BaseSettings):
         "spanscan-unet", description="name of shipped weights, or a path to a .safetensors with its card"
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of the model")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="arithmetic of the model")
     workers: int = Field(default_factory=_cores, ge=1, le=256, description="blocks worked at once in this process")
-    batch: int = Field(1, ge=1, le=256, description="tiles per forward pass")
+    batch: int | None = Field(
+        None, ge=1, le=256, description="tiles per forward pass; unset: 1 on a processor, by its memory on a GPU"
+    )
+    runtime: Literal["torch", "openvino"] = Field(
+        "torch", description="what runs the model; openvino runs what `spanscan compile-model` has made, on processors"
+    )
+    compile: bool = Field(False, description="let torch compile the model first; a processor needs a C++ compiler")
+    skip_outside_structures: bool = Field(False, description='leave what lies outside every structure "not inspected"')
     tile_core_px: int | None = Field(
         None, ge=16, le=8192, multiple_of=16, description="pixels a tile owns along a side; unset: by the memory limit"
     )
@@ -65,15 +72,33 @@ class Settings(BaseSettings):
     skip_rejected: bool = Field(False, description="inspect what is left when some rasters are rejected")
     min_crack_width_px: float = Field(2.0, ge=1, le=10, description="least crack width stated as a figure, in pixels")
     min_crack_length_px: float = Field(24.0, ge=0, le=1000, description="shorter cracks are counted as specks")
+    # As long as the shortest crack that is listed: what is told from a speck is told from a gap.
+    crack_gap_px: float = Field(
+        24.0, ge=0, le=1000, description="gaps up to this are bridged where a crack goes on in line, in pixels; 0: none"
+    )
     min_rust_area_px: int = Field(64, ge=0, le=100000, description="smaller rust patches are counted as specks")
     standards: tuple[str, ...] = Field(
         (
             "aashto-mbei-concrete-cracking",
+            "aashto-mbei-prestressed-cracking",
+            "aashto-mbei-crack-spacing",
+            "aashto-mbei-steel-corrosion",
             "astm-d6433-cracking",
             "astm-d610",
             "iso-4628-3",
+            "en-1992-1-1-crack-width",
+            "aci-224r-crack-width",
         ),
-        description="grading tables: ids of shipped ones or paths of YAML files, as a JSON list",
+        description="grading tables: ids of shipped ones or paths of YAML files, as a JSON list; "
+        "each applies to the materials and kinds that it names",
     )
     worst_count: int = Field(12, ge=1, le=100, description="defects pictured in each report")
+    evaluation_widths_px: tuple[float, ...] = Field(
+        (2.0, 4.0, 8.0), description="limits between the classes of crack width in `evaluate`, as a JSON list"
+    )
+    evaluation_draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws of images in `evaluate`")
+    review_image_s: float = Field(20.0, ge=0, description="assumed time to open a picture and look it over")
+    review_confirm_s: float = Field(10.0, ge=0, description="assumed time to look at one finding and confirm it")
+    review_reject_s: float = Field(5.0, ge=0, description="assumed time beyond that to delete a false alarm")
+    review_draw_s: float = Field(60.0, ge=0, description="assumed time to draw one piece of damage that was missed")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged to stderr")

@@ -53,6 +53,8 @@ class RasterInput:
     """1-based band numbers of red, green, blue, from the colour interpretation."""
     value_range: tuple[float, float]
     """Values mapped to 0 and 255 (linear); (0, 255) for uint8."""
+    is_mask: bool = False
+    """Whether the source is a mask and no picture: nothing but the mask tells of the damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Structure:
     """Why it cannot be inspected (invalid polygon); None where it can."""
     raster_name: str | None = None
     """Set where `footprint` is None: the raster that is this structure."""
+    component_of: str | None = None
+    """Id of the structure that it is a named part of; None for a structure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,34 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class CrackBranch:
+    """One line of a crack between ends and junctions; widths None where they cannot be measured."""
+
+    length_m: float
+    """Geodesic length."""
+    orientation_deg: float
+    """Main direction, from east towards north, [0, 180)."""
+    tortuosity: float | None
+    """Length over the distance between its ends; None for a ring."""
+    max_width_mm: float | None
+    p95_width_mm: float | None
+    mean_width_mm: float | None
+    median_width_mm: float | None
+    widest_at: tuple[float, float] | None
+    """(row, col) in raster pixels of the widest point."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrackEnd:
+    """An open end of a crack, in raster pixels."""
+
+    row: float
+    col: float
+    heading_deg: float
+    """The way the crack would go on, on the ground, from east towards north, [0, 360)."""
+
+
+@dataclass(frozen=True, slots=True)
 class CrackMeasure:
     """Size of one crack inside one structure."""
 
@@ -135,6 +167,22 @@ class CrackMeasure:
     """The least width that this GSD carries; widths below it are stated as "< this"."""
     profile: tuple[tuple[float, float], ...] = ()
     """(distance along in m, width in mm) of the longest branch, at most some 200 points, for the report."""
+    median_width_mm: float | None = None
+    """Median width along it."""
+    orientation_deg: float | None = None
+    """Main direction of all its lines, from east towards north, [0, 180)."""
+    tortuosity: float | None = None
+    """Length of its branches over the distances between their ends."""
+    branches: tuple[CrackBranch, ...] = ()
+    """Its lines between ends and junctions, longest first."""
+    ends: tuple[CrackEnd, ...] = ()
+    """Its open ends."""
+    junction_count: int = 0
+    """Places at which three of its lines or more meet."""
+    bridged_m: float = 0.0
+    """Share of `length_m` that bridges gaps at which it was not seen."""
+    bridged_gaps: int = 0
+    """Number of those gaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +213,10 @@ class Defect:
     """Whether its width is below what the GSD can carry; then it is never graded by width."""
     condition_state: str | None = None
     """CS1, CS2, CS3 by the first standard that applies; None where none does."""
+    possible_states: tuple[str, ...] = ()
+    """All condition states that its ± allows, best first; empty where it has none."""
+    component_id: str | None = None
+    """The named part of its structure that it lies on; None where on none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +232,14 @@ class CrackSummary:
     p95_width_mm: float | None
     mean_width_mm: float | None
     below_resolution_count: int
+    below_resolution_share: float = 0.0
+    """Share of the length that is below what the GSD can carry, [0, 1]."""
+    bridged_length_m: float = 0.0
+    """Share of `total_length_m` that bridges gaps at which no crack was seen."""
+    spacing_m: float | None = None
+    """Typical distance to the nearest other crack; None with fewer than two."""
+    pattern: str | None = None
+    """``isolated``, ``parallel`` or ``map`` by the rule of `segmentation.measurement.patterns`; None without cracks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +257,14 @@ class RustSummary:
     """spot, general, pinpoint or hybrid; None without rust or where not applicable."""
     iso_4628_3_ri: str | None
     """Ri 0 … Ri 5; None where not applicable."""
+    denominator_area_m2: float = 0.0
+    """Area that the percentage is of."""
+    largest_patch_m2: float | None = None
+    """Area of the largest patch; None without rust."""
+    beside_denominator_m2: float = 0.0
+    """Area of the rust class outside the surface that the percentage is of: staining, or rust of something else."""
+    staining: str = ""
+    """In words, how far staining is told from rust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +285,47 @@ class Grade:
     """The rule that was applied, in words with its figures."""
     source: str
     """Where the thresholds come from."""
+    limits: str = ""
+    """The limits that were applied, with their unit, from the table's own figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitLine:
+    """The cracks of one structure beside one reference width."""
+
+    limit_mm: float
+    """The reference width."""
+    conditions: str
+    """For which exposure or use the standard names it."""
+    over_count: int
+    """Cracks wider than it also by the lower end of their ±."""
+    over_length_m: float
+    """Their length."""
+    unclear_count: int
+    """Cracks whose ± straddles it."""
+    unclear_length_m: float
+    """Their length."""
+    below_a_pixel: bool
+    """Whether it is narrower than a pixel, so that wider cracks may be there unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitComparison:
+    """The cracks of one structure beside the reference widths of one standard: a comparison, not a grade."""
+
+    standard: str
+    version: str
+    element: str
+    lines: tuple[LimitLine, ...]
+    """By ascending width."""
+    not_compared_count: int
+    """Cracks below resolution, whose width is not known."""
+    not_compared_length_m: float
+    """Their length."""
+    limits: str
+    """The widths with their conditions, from the table's own figures."""
+    rule: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +348,10 @@ class StructureResult:
     grades: tuple[Grade, ...]
     not_inspected_reason: str | None = None
     """Set where nothing was inspected: then no figure above may be read as "clean"."""
+    limit_comparisons: tuple[LimitComparison, ...] = ()
+    """Reference widths that apply."""
+    components: tuple["StructureResult", ...] = ()
+    """Its named parts with their own quantities, which those above hold too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +363,27 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenMask:
+    """A mask that somebody else made, where no model did."""
+
+    name: str
+    """Its file name."""
+    sha256: str
+    """Checksum of the file."""
+    image_name: str | None
+    """File name of the picture that belongs to it; None: crack widths come from the mask alone."""
+    only_class: str | None = None
+    """crack or rust, where it is a mask of that class alone: the other was not looked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunIdentity:
     """What one run was, as its reports state it."""
 
     run_key: str
     survey_id: str
-    model: ModelIdentity
+    model: ModelIdentity | None
+    """None where the masks were given."""
     settings: dict[str, str | int | float | bool | None]
     """The settings that change the result."""
     spanscan_version: str
@@ -263,3 +391,5 @@ class RunIdentity:
     operator: str | None = None
     warnings: tuple[str, ...] = field(default=())
     """What the reader must know: rejected inputs, defects outside every structure, model limits."""
+    given_mask: GivenMask | None = None
+    """The mask that was given in place of a model's; None where a model made it."""

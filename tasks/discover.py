@@ -22,6 +22,26 @@ ACCEPT, REJECT = "ACCEPT", "REJECT"
 
 
 @dataclass(frozen=True, slots=True)
+class InputRules:
+    """How a survey is found and read, and what may be inspected."""
+
+    endpoint_url: str | None
+    """S3 endpoint; None: AWS."""
+    region: str | None
+    """S3 region; None: the AWS chain's."""
+    staging_dir: Path
+    """Folder for copies of S3 objects."""
+    gsd_range_m: tuple[float, float] | None
+    """GSD for which the model is offered; None: any."""
+    gsd_m_override: float | None
+    """GSD of rasters without a place on the earth; goes before the manifest's."""
+    rgb_bands: tuple[int, int, int] | None
+    """1-based bands of red, green and blue; None: by colour interpretation."""
+    limits: InputLimits
+    """What an upload may ask of this machine."""
+
+
+@dataclass(frozen=True, slots=True)
 class RasterVerdict:
     """What `check` says of one raster."""
 
@@ -63,42 +83,19 @@ class _Opened:
     checked: CheckedRaster
 
 
-def discover(
-    survey_uri: str,
-    *,
-    endpoint_url: str | None,
-    region: str | None,
-    staging_dir: Path,
-    gsd_range_m: tuple[float, float] | None,
-    gsd_m_override: float | None,
-    rgb_bands: tuple[int, int, int] | None,
-    limits: InputLimits,
-    skip_rejected: bool,
-) -> Survey:
+def discover(survey_uri: str, *, rules: InputRules, skip_rejected: bool) -> Survey:
     """The survey at a prefix, in a folder or of one raster, pinned and checked; S3 objects are staged on the way.
 
-    `gsd_m_override` goes before the manifest's and counts for rasters without a place on the earth. Raises
-    SurveyRejected (an InputRejected) with all rasters that are refused, unless `skip_rejected` and some are
+    Raises SurveyRejected (an InputRejected) with all rasters that are refused, unless `skip_rejected` and some are
     left; other InputRejected where the survey as a whole cannot be read.
     """
-    files = find_survey_files(survey_uri, endpoint_url=endpoint_url, region=region, limits=limits)
-    structures_source, structures = _structures(files, staging_dir, limits)
+    files = find_survey_files(survey_uri, endpoint_url=rules.endpoint_url, region=rules.region, limits=rules.limits)
+    structures_source, structures = _structures(files, rules)
     opened: list[_Opened] = []
     rejected = [_absent(name) for name in files.absent]
     for found in files.rasters:
         try:
-            opened.append(
-                _open(
-                    files,
-                    found,
-                    staging_dir=staging_dir,
-                    gsd_range_m=gsd_range_m,
-                    gsd_m_override=gsd_m_override,
-                    rgb_bands=rgb_bands,
-                    limits=limits,
-                    with_sha256=True,
-                )
-            )
+            opened.append(_open(files, found, rules, with_sha256=True))
         except InputRejected as error:
             rejected.append(rejected_input(printable(found.key), error))
     if rejected and (not skip_rejected or not opened):
@@ -119,26 +116,16 @@ def discover(
     )
 
 
-def check(
-    survey_uri: str,
-    *,
-    endpoint_url: str | None,
-    region: str | None,
-    staging_dir: Path,
-    gsd_range_m: tuple[float, float] | None,
-    gsd_m_override: float | None,
-    rgb_bands: tuple[int, int, int] | None,
-    limits: InputLimits,
-) -> CheckReport:
+def check(survey_uri: str, *, rules: InputRules) -> CheckReport:
     """The verdict on each raster and on the structures, as `discover` would give it.
 
     Raises InputRejected where there is no survey to speak of.
     """
-    files = find_survey_files(survey_uri, endpoint_url=endpoint_url, region=region, limits=limits)
+    files = find_survey_files(survey_uri, endpoint_url=rules.endpoint_url, region=rules.region, limits=rules.limits)
     refused: list[RejectedInput] = []
     structures: tuple[Structure, ...] = ()
     try:
-        _, structures = _structures(files, staging_dir, limits)
+        _, structures = _structures(files, rules)
     except InputRejected as error:
         refused.append(rejected_input(STRUCTURES_NAME, error))
     verdicts = {
@@ -148,16 +135,7 @@ def check(
     for found in files.rasters:
         name = printable(found.key)
         try:
-            one = _open(
-                files,
-                found,
-                staging_dir=staging_dir,
-                gsd_range_m=gsd_range_m,
-                gsd_m_override=gsd_m_override,
-                rgb_bands=rgb_bands,
-                limits=limits,
-                with_sha256=False,
-            )
+            one = _open(files, found, rules, with_sha256=False)
         except InputRejected as error:
             verdicts[found.key] = RasterVerdict(name, REJECT, error.code, str(error))
         else:
@@ -166,32 +144,20 @@ def check(
     return CheckReport(tuple(verdicts[key] for key in sorted(verdicts)), structures, tuple(refused), tuple(warnings))
 
 
-def _structures(
-    files: SurveyFiles, staging_dir: Path, limits: InputLimits
-) -> tuple[SourceObject | None, tuple[Structure, ...]]:
+def _structures(files: SurveyFiles, rules: InputRules) -> tuple[SourceObject | None, tuple[Structure, ...]]:
     if files.structures is None:
         return None, ()
-    source, path = pin_and_stage(files.storage, files.structures, staging_dir=staging_dir, with_sha256=True)
-    return source, read_structures(path.read_bytes(), name=STRUCTURES_NAME, limits=limits)
+    source, path = pin_and_stage(files.storage, files.structures, staging_dir=rules.staging_dir, with_sha256=True)
+    return source, read_structures(path.read_bytes(), name=STRUCTURES_NAME, limits=rules.limits)
 
 
-def _open(
-    files: SurveyFiles,
-    found: ObjectInfo,
-    *,
-    staging_dir: Path,
-    gsd_range_m: tuple[float, float] | None,
-    gsd_m_override: float | None,
-    rgb_bands: tuple[int, int, int] | None,
-    limits: InputLimits,
-    with_sha256: bool,
-) -> _Opened:
+def _open(files: SurveyFiles, found: ObjectInfo, rules: InputRules, *, with_sha256: bool) -> _Opened:
     """Pin, stage and check one raster; raises InputRejected."""
     name = printable(check_key(found.key))
     listed = {raster.name: raster.sha256 for raster in files.manifest.rasters or ()}
     expected = listed.get(found.key)
     source, path = pin_and_stage(
-        files.storage, found, staging_dir=staging_dir, with_sha256=with_sha256 or expected is not None
+        files.storage, found, staging_dir=rules.staging_dir, with_sha256=with_sha256 or expected is not None
     )
     if expected is not None and source.sha256 != expected:
         cause = f"its SHA-256 must be {expected} as survey.json says, got {source.sha256}"
@@ -199,10 +165,10 @@ def _open(
     checked = check_raster(
         path,
         name=name,
-        gsd_range_m=gsd_range_m,
-        gsd_m_override=gsd_m_override if gsd_m_override is not None else files.manifest.gsd_m,
-        rgb_bands=rgb_bands,
-        limits=limits,
+        gsd_range_m=rules.gsd_range_m,
+        gsd_m_override=rules.gsd_m_override if rules.gsd_m_override is not None else files.manifest.gsd_m,
+        rgb_bands=rules.rgb_bands,
+        limits=rules.limits,
     )
     return _Opened(found.key, source, checked)
 

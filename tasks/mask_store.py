@@ -19,8 +19,10 @@ from segmentation.georeference import Georeference
 from segmentation.inference.predictor import SegmentedWindow
 from segmentation.records import RasterInput
 from segmentation.windows import Window
+from tasks.shard_file import CHUNK_PX, ZSTD_LEVEL, constant_shard, encode_shard
+from tasks.storage import Storage, open_storage
 
-CHUNK_PX = 512
+_SHARD_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class MaskStore:
         shape = (georeference.height, georeference.width)
         group = root.require_group(raster.slug)
         group.attrs.update(_group_attributes(raster))
-        compressors = (ZstdCodec(level=3), Crc32cCodec())
+        compressors = (ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec())
         group.create_array(
             "mask",
             shape=shape,
@@ -82,16 +84,31 @@ class MaskStore:
         )
 
     def write_block(self, slug: str, window: Window, block: SegmentedWindow) -> None:
-        """Write the one shard of a block."""
-        rows, cols = window.slices()
-        _array(self, f"{slug}/probability")[:, rows, cols] = block.probability
-        _array(self, f"{slug}/mask")[rows, cols] = block.mask
+        """Write the one shard of a block, each of its two files in one step; the mask, which counts, comes last."""
+        block_px = _block_px(self, slug)
+        row, col = _shard_at(window, block.mask.shape, block_px)
+        # A probability of 0 is what an absent shard reads as.
+        if (probability := encode_shard(block.probability, block_px=block_px, fill_value=0)) is not None:
+            self._put(f"{slug}/probability/c/0/{row}/{col}", probability)
+        if (mask := encode_shard(block.mask, block_px=block_px, fill_value=NOT_INSPECTED)) is not None:
+            self._put(f"{slug}/mask/c/{row}/{col}", mask)
+
+    def write_nodata(self, slug: str, window: Window) -> None:
+        """Write the shard of a block without data: the same bytes as `write_block` would, made once per shape."""
+        block_px = _block_px(self, slug)
+        row, col = _shard_at(window, window.shape, block_px)
+        mask = constant_shard(NODATA, window.shape, block_px=block_px, fill_value=NOT_INSPECTED)
+        if mask is not None:
+            self._put(f"{slug}/mask/c/{row}/{col}", mask)
+
+    def _put(self, key: str, shard: bytes) -> None:
+        _storage(self).write(key, shard, content_type=_SHARD_TYPE)
 
     def read_mask(self, slug: str, window: Window, *, step: int = 1) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Class ids uint8 ``(H, W)`` of a window; with `step` every step-th pixel."""
         rows, cols = window.slices()
-        mask = np.asarray(_array(self, f"{slug}/mask")[rows, cols], dtype=np.uint8)
-        return np.ascontiguousarray(mask[::step, ::step]) if step > 1 else mask
+        thinned = slice(rows.start, rows.stop, step), slice(cols.start, cols.stop, step)
+        return np.asarray(_array(self, f"{slug}/mask")[thinned], dtype=np.uint8)
 
     def read_probability(self, slug: str, window: Window) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Quantised probability uint8 ``(2, H, W)`` of CRACK and RUST in a window."""
@@ -119,6 +136,28 @@ def _store(address: MaskStore) -> Store:
         **options,
     )
     return ObjectStore(store)
+
+
+@lru_cache(maxsize=8)
+def _storage(address: MaskStore) -> Storage:
+    return open_storage(address.uri, endpoint_url=address.endpoint_url, region=address.region)
+
+
+@lru_cache(maxsize=256)
+def _block_px(address: MaskStore, slug: str) -> int:
+    shards = _array(address, f"{slug}/mask").shards
+    if shards is None:
+        raise ValueError(f"the mask must be sharded by blocks, got an array without shards: {slug}")
+    return int(shards[0])
+
+
+def _shard_at(window: Window, shape: tuple[int, ...], block_px: int) -> tuple[int, int]:
+    """Row and column of the shard that a block is; raises ValueError for a window that is not one."""
+    row, col = window.row_start // block_px, window.col_start // block_px
+    starts_there = (window.row_start, window.col_start) == (row * block_px, col * block_px)
+    if not starts_there or max(window.shape) > block_px or shape != window.shape:
+        raise ValueError(f"a block must be one shard of {block_px} px and fill its window, got {window} of {shape}")
+    return row, col
 
 
 @lru_cache(maxsize=256)

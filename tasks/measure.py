@@ -6,31 +6,35 @@ best (`segmentation.measurement.ownership`), so that nothing is counted twice.
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from distributed import Client
 
 from segmentation.classes import PixelClass
 from segmentation.inference.geometry import Block
+from segmentation.measurement.appearance import ASSUMED, CrackAppearance, pooled
 from segmentation.measurement.components import Component, ComponentPart
 from segmentation.measurement.defects import (
     MeasuredComponent,
     cut_and_measure,
+    look_at,
     measuring_parts,
     measuring_window,
     merged,
     omitted_unread,
+    telling_cracks,
 )
 from segmentation.measurement.grading import load_standards
-from segmentation.measurement.ownership import RasterView, edge_distance, owned
+from segmentation.measurement.joining import joined_components
+from segmentation.measurement.ownership import RasterView, edge_distance, owned, owned_pixels
 from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
-from segmentation.measurement.summary import number_defects, summarise
+from segmentation.measurement.summary import number_defects, summarise_survey
 from segmentation.records import Defect, RasterInput, Structure, StructureResult
 from tasks.cluster import run_each
-from tasks.plan import InspectionPlan, MeasureSettings
+from tasks.plan import MeasureSettings, RunPlan
 from tasks.raster_reader import RasterReader, raster_reader
-from tasks.segment import RunPlace
+from tasks.segment import RunPlace, SegmentOutcome
 from tasks.stitch import StitchOutcome
 
 COMPONENTS_PER_TASK = 16
@@ -75,6 +79,8 @@ class _Context:
     rasters: tuple[RasterInput, ...]
     views: tuple[RasterView, ...]
     structures: tuple[Structure, ...]
+    appearances: tuple[CrackAppearance, ...] = ()
+    """Per raster: how its cracks look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,9 @@ class _Area:
     gsd_m: float
 
 
-def measure_survey(plan: InspectionPlan, place: RunPlace, client: Client, *, stitched: StitchOutcome) -> Measured:
+def measure_survey(
+    plan: RunPlan, place: RunPlace, client: Client, *, segmented: SegmentOutcome, stitched: StitchOutcome
+) -> Measured:
     """Measure every component and every structure's inspected area; sum and grade per structure."""
     rasters = plan.survey.rasters
     context = _Context(place, plan.measure, rasters, _views(rasters, place), plan.survey.structures)
@@ -104,20 +112,73 @@ def measure_survey(plan: InspectionPlan, place: RunPlace, client: Client, *, sti
     work: list[_ComponentWork] = []
     for number, raster in enumerate(rasters):
         left, small = _without_specks(stitched.components[raster.slug], raster, plan.measure)
-        specks += small
+        specks += specks_of_raster(small, context.views, number)
         work += [
             _ComponentWork(number, tuple(left[i : i + COMPONENTS_PER_TASK]))
             for i in range(0, len(left), COMPONENTS_PER_TASK)
         ]
-    pieces = [m for batch in run_each(client, _measure_components, work, shared=context) for m in batch]
-    blocks = [_AreaWork(number, b) for number, r in enumerate(plan.rasters) for b in r.blocks]
+    context = replace(context, appearances=_appearances(context, client, work))
+    batches = run_each(client, _measure_components, work, shared=context)
+    pieces = _joined(batches, work, context)
+    numbers = {raster.slug: number for number, raster in enumerate(rasters)}
+    # A block of which nothing was inspected has no area to be counted, and is not read.
+    blocks = [_AreaWork(numbers[r.raster_slug], r.block) for r in segmented.records if r.holds_inspected]
     areas = [a for found in run_each(client, _inspected_areas, blocks, shared=context) for a in found]
     omitted = _omitted([*specks, *pieces])
     defects = number_defects(d for _, m in pieces for d in m.defects)
     return Measured(
         results=_results(plan, defects, areas),
         omitted=omitted,
-        warnings=(*plan.survey.warnings, *_warnings(omitted, plan.measure)),
+        warnings=(*plan.survey.warnings, *_warnings(omitted, plan.measure), *_bridged(defects, plan.measure)),
+    )
+
+
+def _joined(
+    batches: Sequence[list[tuple[Component, MeasuredComponent]]], work: Sequence[_ComponentWork], context: _Context
+) -> list[tuple[Component, MeasuredComponent]]:
+    """The components of all rasters, each raster's cracks joined across gaps."""
+    pieces = []
+    for number, raster in enumerate(context.rasters):
+        own = [m for one, batch in zip(work, batches, strict=True) if one.raster_number == number for m in batch]
+        joined = joined_components(
+            [measured for _, measured in own],
+            georeference=raster.georeference,
+            gap_px=context.settings.crack_gap_px,
+            min_crack_length_px=context.settings.min_crack_length_px,
+        )
+        pieces += [(component, measured) for (component, _), measured in zip(own, joined, strict=True)]
+    return pieces
+
+
+def _appearances(context: _Context, client: Client, work: Sequence[_ComponentWork]) -> tuple[CrackAppearance, ...]:
+    """How each raster's cracks look, from those that show it best: what wide ones tell serves the narrow."""
+    looks = [
+        _ComponentWork(number, (component,))
+        for number, raster in enumerate(context.rasters)
+        if not raster.is_mask
+        for component in telling_cracks([c for w in work if w.raster_number == number for c in w.components])
+    ]
+    told = run_each(client, _look, looks, shared=context)
+    return tuple(
+        pooled(one for look, one in zip(looks, told, strict=True) if look.raster_number == number)
+        for number in range(len(context.rasters))
+    )
+
+
+def _look(work: _ComponentWork, context: _Context) -> CrackAppearance:
+    raster, masks = context.rasters[work.raster_number], context.place.masks
+    (component,) = work.components
+    georeference = raster.georeference
+    window = measuring_window(component, height=georeference.height, width=georeference.width)
+    with raster_reader(context.place.local_path(raster), raster) as reader:
+        image, _ = reader.read(window)
+    return look_at(
+        component,
+        mask=masks.read_mask(raster.slug, window),
+        probability=masks.read_probability(raster.slug, window),
+        image=image,
+        window=window,
+        georeference=georeference,
     )
 
 
@@ -161,6 +222,15 @@ def _without_specks(
     return left, small
 
 
+def specks_of_raster(
+    specks: Sequence[tuple[Component, MeasuredComponent]], views: Sequence[RasterView], number: int
+) -> list[tuple[Component, MeasuredComponent]]:
+    """The specks whose first pixel is measured in raster `number`, so that none counts in two."""
+    anchors = np.array([component.anchor for component, _ in specks], np.int64).reshape(-1, 2)
+    kept = owned_pixels(views, number, anchors[:, 0], anchors[:, 1])
+    return [speck for speck, is_kept in zip(specks, kept, strict=True) if is_kept]
+
+
 def _measure_components(work: _ComponentWork, context: _Context) -> list[tuple[Component, MeasuredComponent]]:
     raster = context.rasters[work.raster_number]
     measured = []
@@ -178,9 +248,9 @@ def _measure_part(
     raster, masks = context.rasters[raster_number], context.place.masks
     georeference = raster.georeference
     window = measuring_window(part, height=georeference.height, width=georeference.width)
-    if component.pixel_class == PixelClass.CRACK:
+    if component.pixel_class == PixelClass.CRACK and not raster.is_mask:
         image, _ = reader.read(window)
-    else:  # rust is measured on the mask alone
+    else:  # rust is measured on the mask alone, and a mask is no picture of a crack
         image = np.broadcast_to(np.uint8(0), (*window.shape, 3))
     return cut_and_measure(
         component,
@@ -196,6 +266,7 @@ def _measure_part(
         min_crack_length_px=context.settings.min_crack_length_px,
         min_rust_area_px=context.settings.min_rust_area_px,
         part=part,
+        appearance=context.appearances[raster_number] if context.appearances else ASSUMED,
     )
 
 
@@ -230,27 +301,22 @@ def _index(context: _Context, raster_number: int) -> StructureIndex:
         return _INDICES[key]
 
 
-def _results(plan: InspectionPlan, defects: Sequence[Defect], areas: Sequence[_Area]) -> tuple[StructureResult, ...]:
+def _results(plan: RunPlan, defects: Sequence[Defect], areas: Sequence[_Area]) -> tuple[StructureResult, ...]:
     standards = load_standards(plan.measure.standards)
     georeferences = {r.name: r.georeference for r in plan.survey.rasters}
-    own_defects: dict[str, list[Defect]] = {s.id: [] for s in plan.survey.structures}
-    for defect in defects:
-        own_defects[defect.structure_id].append(defect)
     area_m2 = np.zeros(len(plan.survey.structures))
     area_by_gsd = np.zeros(len(plan.survey.structures))
     for area in areas:
         area_m2[area.structure_number] += area.area_m2
         area_by_gsd[area.structure_number] += area.area_m2 * area.gsd_m
-    return tuple(
-        summarise(
-            structure,
-            defects=own_defects[structure.id],
-            inspected_area_m2=float(area_m2[number]),
-            footprint_area_m2=footprint_area_m2(structure, georeference=georeferences.get(structure.raster_name or "")),
-            gsd_mm=float(area_by_gsd[number] / area_m2[number] * 1000) if area_m2[number] > 0 else None,
-            standards=standards,
-        )
-        for number, structure in enumerate(plan.survey.structures)
+    return summarise_survey(
+        plan.survey.structures,
+        defects=defects,
+        inspected_area_m2=area_m2,
+        gsd_mm=1000 * area_by_gsd / np.where(area_m2 > 0, area_m2, 1.0),
+        footprint_area_m2=lambda one: footprint_area_m2(one, georeference=georeferences.get(one.raster_name or "")),
+        standards=standards,
+        min_rust_area_px=plan.measure.min_rust_area_px,
     )
 
 
@@ -279,3 +345,12 @@ def _warnings(omitted: Omitted, settings: MeasureSettings) -> Iterable[str]:
         )
     if omitted.rust_specks:
         yield f"{omitted.rust_specks} rust specks smaller than {settings.min_rust_area_px} px are left out"
+
+
+def _bridged(defects: Iterable[Defect], settings: MeasureSettings) -> Iterable[str]:
+    measures = [defect.crack for defect in defects if defect.crack is not None and defect.crack.bridged_gaps]
+    if measures:
+        yield (
+            f"{sum(m.bridged_gaps for m in measures)} gaps of at most {settings.crack_gap_px:g} px in {len(measures)} "
+            f"cracks that go on in line are counted as crack: {sum(m.bridged_m for m in measures):.2f} m in all"
+        )

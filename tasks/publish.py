@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from segmentation.errors import RunFailed
-from segmentation.records import StructureResult
+from segmentation.records import GivenMask, StructureResult
 from tasks.measure import Measured
 from tasks.output_files import dumped_json
-from tasks.plan import InspectionPlan, settings_that_matter
+from tasks.plan import RunPlan
 from tasks.report_survey import Reported
+from tasks.seam_proof import SeamProof
 from tasks.segment import RunPlace
-from tasks.stitch import SeamProof
 from tasks.storage import Storage
 
 MANIFEST = "manifest.json"
@@ -63,13 +63,13 @@ class StructureLine:
     """Address of its report.html."""
     coverage_percent: float
     crack_length_m: float | None
-    """None where nothing was inspected."""
+    """None where nothing was inspected, or it was not looked for."""
     max_crack_width_mm: float | None
-    """None where no crack is wide enough to be measured, or nothing was inspected."""
+    """None where no crack is wide enough to be measured, or none was looked for."""
     rust_area_m2: float | None
-    """None where nothing was inspected."""
+    """None where nothing was inspected, or it was not looked for."""
     rust_percent: float | None
-    """None where nothing was inspected."""
+    """None where nothing was inspected, or it was not looked for."""
     not_inspected_reason: str | None
 
 
@@ -91,7 +91,7 @@ class Published:
         lines = [_structure_text(s) for s in self.structures]
         lines += [f"warning: {w}" for w in self.warnings]
         if self.already_published:
-            lines.append("this content was inspected before with the same model and settings; its reports stand")
+            lines.append("the same content was worked before with the same settings; its reports stand")
         return lines
 
 
@@ -99,11 +99,11 @@ _PUBLISHED = TypeAdapter(Published)
 
 
 def publish_run(
-    plan: InspectionPlan,
+    plan: RunPlan,
     place: RunPlace,
     measured: Measured,
     reported: Reported,
-    seam_proof: SeamProof,
+    seam_proof: SeamProof | None,
     figures: RunFigures,
 ) -> Published:
     """Write the manifest and point ``latest.json`` at this run; what was published before stays whole until then.
@@ -113,7 +113,7 @@ def publish_run(
     outcome = Published(
         run_key=plan.run_key,
         results=place.run_uri,
-        structures=tuple(_line(r, reported.report_uris[r.structure.id]) for r in measured.results),
+        structures=tuple(_line(r, reported.report_uris[r.structure.id], plan.given_mask) for r in measured.results),
         warnings=measured.warnings,
         seconds_by_stage=dict(figures.seconds),
     )
@@ -154,10 +154,10 @@ def swap_pointer(results: Storage, run_key: str) -> None:
 
 
 def _manifest(
-    plan: InspectionPlan,
+    plan: RunPlan,
     measured: Measured,
     reported: Reported,
-    seam_proof: SeamProof,
+    seam_proof: SeamProof | None,
     figures: RunFigures,
     outcome: Published,
 ) -> dict[str, Any]:
@@ -169,9 +169,11 @@ def _manifest(
         "inputs": [{"name": r.name, "gsd_m": r.gsd_m, **asdict(r.source)} for r in plan.survey.rasters],
         "structures": asdict(plan.survey.structures_source) if plan.survey.structures_source else None,
         "rejected": [asdict(r) for r in plan.survey.rejected],
-        "model": asdict(plan.inference.model),
-        "settings": settings_that_matter(plan),
-        "engine": asdict(plan.inference.engine),
+        "model": asdict(plan.model) if plan.model else None,
+        "given_mask": asdict(plan.given_mask) if plan.given_mask else None,
+        "method": plan.method,
+        "settings": plan.settings_that_matter(),
+        "engine": asdict(plan.engine) if plan.engine else None,
         "packages": {name: version(name) for name in _STATED_PACKAGES},
         "seconds": dict(figures.seconds),
         "blocks": {"all": figures.blocks, "resumed": figures.resumed_blocks},
@@ -180,7 +182,7 @@ def _manifest(
             "projected_peak": figures.projected_peak_bytes,
             "measured_peak_after": dict(figures.measured_peak_bytes),
         },
-        "seam_proof": asdict(seam_proof),
+        "seam_proof": asdict(seam_proof) if seam_proof else None,
         "omitted": asdict(measured.omitted),
         "warnings": list(measured.warnings),
         "outputs_sha256": dict(reported.sha256),
@@ -188,17 +190,19 @@ def _manifest(
     }
 
 
-def _line(result: StructureResult, report_uri: str) -> StructureLine:
+def _line(result: StructureResult, report_uri: str, given: GivenMask | None) -> StructureLine:
     seen = result.not_inspected_reason is None
+    only_class = given.only_class if given is not None else None
+    cracks_known, rust_known = (seen and only_class in (None, name) for name in ("crack", "rust"))
     return StructureLine(
         id=result.structure.id,
         name=result.structure.name,
         report=report_uri,
         coverage_percent=round(result.coverage_percent, 2),
-        crack_length_m=round(result.cracks.total_length_m, 4) if seen else None,
-        max_crack_width_mm=_rounded(result.cracks.max_width_mm) if seen else None,
-        rust_area_m2=round(result.rust.area_m2, 5) if seen else None,
-        rust_percent=round(result.rust.percent_of_inspected, 4) if seen else None,
+        crack_length_m=round(result.cracks.total_length_m, 4) if cracks_known else None,
+        max_crack_width_mm=_rounded(result.cracks.max_width_mm) if cracks_known else None,
+        rust_area_m2=round(result.rust.area_m2, 5) if rust_known else None,
+        rust_percent=round(result.rust.percent_of_inspected, 4) if rust_known else None,
         not_inspected_reason=result.not_inspected_reason,
     )
 
@@ -208,7 +212,10 @@ def _structure_text(line: StructureLine) -> str:
         return f"{line.name}: NOT INSPECTED: {line.not_inspected_reason}"
     width = "no width measurable" if line.max_crack_width_mm is None else f"widest {line.max_crack_width_mm:.2g} mm"
     cracks = f"cracks {line.crack_length_m:.2f} m, {width}" if line.crack_length_m else "no crack found"
-    return f"{line.name}: {cracks}; rust {line.rust_percent:.2g} %; coverage {line.coverage_percent:.1f} %"
+    if line.crack_length_m is None:
+        cracks = "cracks not looked for"
+    rust = "rust not looked for" if line.rust_percent is None else f"rust {line.rust_percent:.2g} %"
+    return f"{line.name}: {cracks}; {rust}; coverage {line.coverage_percent:.1f} %"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -62,7 +62,7 @@ def check_raster(
     `gsd_range_m` None: any scale. `gsd_m_override` is the scale of a raster without a place on the earth;
     `rgb_bands` None: from the colour interpretation. `name` is what the operator calls the file.
     """
-    layout, table = _check_header(path, name, limits)
+    layout, table = check_header(path, name, limits)
     with open_raster(path) as dataset:
         if (dataset.height, dataset.width) != (layout.height, layout.width):
             cause = f"GDAL must see {layout.height} × {layout.width} px, got {dataset.height} × {dataset.width}"
@@ -76,7 +76,7 @@ def check_raster(
     return CheckedRaster(place, gsd_m, dtype, bands, value_range, (*band_warnings, *place_warnings, *value_warnings))
 
 
-def _check_header(path: Path, name: str, limits: InputLimits) -> tuple[Layout, BlockTable]:
+def check_header(path: Path, name: str, limits: InputLimits) -> tuple[Layout, BlockTable]:
     """The layout and the block offsets of the one image of the file, once its directories and offsets hold."""
     with path.open("rb") as handle:
         _check_magic(handle.read(4), name)
@@ -87,6 +87,7 @@ def _check_header(path: Path, name: str, limits: InputLimits) -> tuple[Layout, B
             for layout in layouts:
                 _check_size(layout, name, limits)
             tables = [header.blocks(index) for index in range(header.count)]
+            is_masked = _is_masked_where_missing(header, layouts)
         except CutOffError as error:
             raise InputRejected("E_TRUNCATED", name, str(error), _UPLOAD_AGAIN) from error
         except HeaderError as error:
@@ -97,7 +98,8 @@ def _check_header(path: Path, name: str, limits: InputLimits) -> tuple[Layout, B
             f"every strip and tile must lie inside the file of {path.stat().st_size} bytes, got {outside_count} beyond"
         )
         raise InputRejected("E_TRUNCATED", name, cause, _UPLOAD_AGAIN)
-    _check_missing(layouts[0], tables[0].missing_count, name)
+    if not is_masked:
+        _check_missing(layouts[0], tables[0].missing_count, name)
     _check_ratio(layouts[0], tables[0].missing_count, path.stat().st_size, name, limits)
     return layouts[0], tables[0]
 
@@ -152,6 +154,18 @@ def _check_missing(layout: Layout, missing_count: int, name: str) -> None:
     raise InputRejected(
         "E_MISSING_TILES", name, cause, "write the raster again, or declare a nodata value for a sparse one"
     )
+
+
+def _is_masked_where_missing(header: TiffHeader, layouts: list[Layout]) -> bool:
+    """Whether a mask of the same tiles lacks all that the image lacks: what was never masked in is nodata."""
+    first = layouts[0]
+    masks = [
+        i for i, page in enumerate(layouts) if page.is_mask and (page.width, page.height) == (first.width, first.height)
+    ]
+    if not masks:
+        return False
+    image, mask = header.written(0), header.written(masks[0])
+    return image.shape == mask.shape and not (mask & ~image).any()
 
 
 def _check_ratio(layout: Layout, missing_count: int, size_bytes: int, name: str, limits: InputLimits) -> None:

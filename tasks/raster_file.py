@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
@@ -27,7 +27,8 @@ _OPTIONS = {
     "GTIFF_REPORT_COMPD_CS": "YES",
 }
 GDAL_CACHE_BYTES = 64 << 20
-"""GDAL's block cache, for the whole process: by default it takes 5 % of the memory."""
+"""GDAL's block cache, for the whole process: by default it takes 5 % of the memory. It holds what is read again of
+the last blocks in the order of `tasks.strips`, in tiles of 512 px; twice as much saved 7 % of the reading."""
 
 # Once for the process and in bytes: `rasterio.Env` would give the default back when the first of several threads
 # leaves it, and takes GDAL_CACHEMAX=64 for 64 bytes.
@@ -39,24 +40,32 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
-    """The GeoTIFF at a local path, read-only, for one thread; closed at the end.
+    """Open the GeoTIFF at `path` and nothing else, for one thread.
 
     Raises InputRejected E_TIFF_HEADER where GDAL cannot open it.
     """
+    with locked_down(), open_locked_down(path) as dataset:
+        yield dataset
+
+
+@contextmanager
+def locked_down() -> Iterator[None]:
+    """GDAL's options in this thread: whoever opens or reads an uploaded raster does so within them."""
+    with rasterio.Env(**_OPTIONS):
+        yield
+
+
+def open_locked_down(path: Path) -> rasterio.DatasetReader:
+    """Like `open_raster`, for a handle that is closed by its owner, perhaps in another thread; see `locked_down`."""
     path = path.absolute()
     if path.parts[1:2] and path.parts[1].startswith("vsi"):
         raise InputRejected("E_KEY", str(path), "a raster must lie in a plain folder, got a virtual one", "copy it")
-    with rasterio.Env(**_OPTIONS):
-        # A Path, not a str: rasterio takes text such as "zip+https://…" for an address.
-        try:
-            dataset = rasterio.open(path, driver="GTiff")
-        except (RasterioError, ValueError) as error:
-            cause = f"GDAL must be able to open it, got: {gdal_words(error, path)}"
-            raise InputRejected(
-                "E_TIFF_HEADER", path.name, cause, "write the raster again and upload it again"
-            ) from error
-        with dataset:
-            yield dataset
+    # A Path, not a str: rasterio takes text such as "zip+https://…" for an address.
+    try:
+        return rasterio.open(path, driver="GTiff")
+    except (RasterioError, ValueError) as error:
+        cause = f"GDAL must be able to open it, got: {gdal_words(error, path)}"
+        raise InputRejected("E_TIFF_HEADER", path.name, cause, "write the raster again and upload it again") from error
 
 
 def read_validity(
@@ -70,6 +79,8 @@ def read_validity(
     value: a pixel is nodata where every band has it. Black alone is never nodata.
     """
     rows, cols = window.shape
+    if all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums):
+        return np.ones(shape or window.shape, np.bool_)
     where = RasterioWindow(window.col_start, window.row_start, cols, rows)
     if shape is None or shape == window.shape:
         known: npt.NDArray[np.bool_] = dataset.dataset_mask(window=where) > 0

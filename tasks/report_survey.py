@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,15 @@ from segmentation.records import RunIdentity, StructureResult
 from segmentation.windows import Window
 from tasks.measure import Measured
 from tasks.output_files import OutputFiles
-from tasks.plan import InspectionPlan, settings_that_matter
+from tasks.plan import RunPlan
 from tasks.raster_reader import raster_reader
 from tasks.report.document import render_structure_html
+from tasks.report.drawn_mask import drawn_mask
 from tasks.report.index import FileLink, render_index_html
 from tasks.report.layers import defects_csv, defects_geojson
 from tasks.report.record import report_json
+from tasks.seam_proof import SeamProof
 from tasks.segment import RunPlace
-from tasks.stitch import SeamProof
 
 log = logging.getLogger("spanscan.report")
 
@@ -40,7 +41,7 @@ class Reported:
 
 
 def write_reports(
-    plan: InspectionPlan, place: RunPlace, measured: Measured, seam_proof: SeamProof, *, worst_count: int
+    plan: RunPlan, place: RunPlace, measured: Measured, seam_proof: SeamProof | None, *, worst_count: int
 ) -> Reported:
     """Write report.html and report.json of each structure, index.html, defects.geojson and defects.csv."""
     files = OutputFiles(place.storage)
@@ -66,36 +67,48 @@ def write_reports(
     return Reported(report_uris=uris, sha256=files.sha256)
 
 
-def run_identity(plan: InspectionPlan, measured: Measured) -> RunIdentity:
+def run_identity(plan: RunPlan, measured: Measured) -> RunIdentity:
     """The run as its reports state it."""
     return RunIdentity(
         run_key=plan.run_key,
         survey_id=plan.survey.id,
-        model=plan.inference.model,
-        settings=settings_that_matter(plan),
+        model=plan.model,
+        settings=plan.settings_that_matter(),
         spanscan_version=version("spanscan"),
         captured_at=plan.survey.captured_at,
         operator=plan.survey.operator,
         warnings=(*plan.model_limits, *measured.warnings),
+        given_mask=plan.given_mask,
     )
 
 
-def seam_sentence(proof: SeamProof) -> str:
-    """The seam proof in one sentence."""
+def seam_sentence(proof: SeamProof | None) -> str:
+    """The seam proof in words, with the method by which the tiles were joined."""
+    if proof is None:
+        return "Seam proof: none, because the mask was given and nothing was inferred."
     if proof.windows == 0:
-        return "Every raster fitted into one block, so there was no block border to prove."
+        return f"Seam proof ({proof.method}): none, because no pixel beside a border or an edge was inspected."
     share = proof.differing_pixels / proof.pixels if proof.pixels else 0.0
     return (
-        f"Seam proof: {proof.windows} windows across block borders were inferred again in one piece; "
-        f"{proof.differing_pixels} of {proof.pixels:,} pixels differ in class ({share:.4%}), the largest difference "
-        f"of a probability is {proof.largest_probability_difference:.3f}."
+        f"Seam proof ({proof.method}): {proof.windows} windows ({proof.block_borders} across block borders, "
+        f"{proof.tile_borders} across tile borders, {proof.raster_edges} at the raster's edges) were inferred again in "
+        f"one piece; {proof.differing_pixels:,} of {proof.pixels:,} pixels differ in class ({share:.4%}), "
+        f"{proof.beyond_rounding_pixels:,} of them beyond rounding; the largest difference of a probability is "
+        f"{proof.largest_probability_difference:.3f}. {_SEAMS_EXPECTED[proof.method]}"
     )
+
+
+_SEAMS_EXPECTED: Final = {
+    "exact": "A run with a difference beyond rounding is not published.",
+    "overlap-tile": "The tiles do not start on the model's pooling grid, so a difference is expected.",
+    "blended": "The model looks farther than any tile reaches and its tiles are blended, so a difference is expected.",
+}
 
 
 class StoredPictures:
     """Windows of a run's rasters and masks for the pictures; the last overviews are kept."""
 
-    def __init__(self, plan: InspectionPlan, place: RunPlace) -> None:
+    def __init__(self, plan: RunPlan, place: RunPlace) -> None:
         self._rasters = {r.name: r for r in plan.survey.rasters}
         self._place = place
         self._kept: OrderedDict[tuple[str, Window, int], npt.NDArray[np.uint8]] = OrderedDict()
@@ -106,6 +119,8 @@ class StoredPictures:
         if key in self._kept:
             return self._kept[key]
         raster = self._rasters[raster_name]
+        if raster.is_mask:
+            return drawn_mask(self.read_mask(raster_name, window, max_side_px=max_side_px))
         with raster_reader(self._place.local_path(raster), raster) as reader:
             image, validity = reader.read(window, max_side_px=max_side_px)
         image[~validity] = 255

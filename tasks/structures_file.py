@@ -2,11 +2,14 @@
 
 RFC 7946 with the old ``crs`` member where it names a known CRS; nothing is ever fetched. One bad polygon makes
 one structure that cannot be inspected, and says so; it does not harm the others.
+
+A feature with the property ``component_of``, the id of another, is a named part of that structure.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from tasks.slugs import unique_slugs
 _Lines = npt.NDArray[np.float64]
 _NAMED_CRS = re.compile(r"(?:urn:(?:x-)?ogc:def:crs:)?EPSG:(?:[0-9.]*:)?([0-9]{4,6})", re.IGNORECASE)
 _WGS84_NAMES = re.compile(r"(?:urn:ogc:def:crs:)?OGC:(?:[0-9.]*:)?CRS84h?|CRS84", re.IGNORECASE)
+_UNKNOWN = "unknown"
 _AS_GEOJSON = "write it as GeoJSON in WGS 84 (RFC 7946)"
 
 
@@ -36,7 +40,8 @@ def read_structures(data: bytes, *, name: str, limits: InputLimits) -> tuple[Str
     """The structures of a GeoJSON document in its order, footprints in WGS 84 (lon, lat).
 
     Raises InputRejected E_GEOJSON for a document that cannot be understood as a whole, E_DUP_ID, E_LIMIT.
-    A structure with an unusable footprint has `problem` set and no footprint.
+    A structure with an unusable footprint has `problem` set and no footprint. Components stand among them, with
+    `component_of` set.
     """
     document = parse_json(data, name=name, code="E_GEOJSON", max_bytes=limits.max_document_bytes)
     features = _features(document, name)
@@ -52,10 +57,12 @@ def read_structures(data: bytes, *, name: str, limits: InputLimits) -> tuple[Str
         (own_id if own_id == title else f"{own_id} {title}" for own_id, title in zip(ids, titles, strict=True)),
         fallback="structure",
     )
-    return tuple(
+    found = [
         _structure(feature, own_id, title, own_slug, to_wgs84, budget)
         for feature, own_id, title, own_slug in zip(features, ids, titles, slugs, strict=True)
-    )
+    ]
+    wholes = [_whole(feature) for feature in features]
+    return _with_components(found, wholes)
 
 
 def structures_of_rasters(rasters: Sequence[RasterInput], *, taken: Sequence[Structure]) -> tuple[Structure, ...]:
@@ -163,6 +170,39 @@ def _same(own_id: str) -> str:
     return unicodedata.normalize("NFKC", own_id).strip()
 
 
+def _whole(feature: dict[str, Any]) -> str | None:
+    """The id of the structure that a feature is a component of, as it is given."""
+    properties = feature.get("properties")
+    given = properties.get("component_of") if isinstance(properties, dict) else None
+    return None if given is None else _id({"properties": {"id": given}}) or ""
+
+
+def _with_components(structures: Sequence[Structure], wholes: Sequence[str | None]) -> tuple[Structure, ...]:
+    """The structures, with `component_of` set where another one of the file is named that is no component itself.
+
+    A component whose structure is not there stands on its own, with a problem; one of a structure that cannot be
+    inspected shares its problem. A component without a material is of its structure's.
+    """
+    by_id = {_same(one.id): (one, whole) for one, whole in zip(structures, wholes, strict=True)}
+    joined = []
+    for one, whole in zip(structures, wholes, strict=True):
+        if whole is None:
+            joined.append(one)
+            continue
+        parent, parents_whole = by_id.get(_same(whole), (None, None))
+        if parent is None or parents_whole is not None:
+            cause = f"component_of must be the id of a structure that is no component itself, got {whole[:100]!r}"
+            joined.append(replace(one, footprint=None, problem=one.problem or cause))
+            continue
+        material = parent.material if one.material == _UNKNOWN else one.material
+        problem = one.problem
+        if problem is None and parent.problem is not None:
+            problem = f"the structure it is part of cannot be inspected: {parent.problem}"
+        footprint = None if problem is not None else one.footprint
+        joined.append(replace(one, component_of=parent.id, material=material, problem=problem, footprint=footprint))
+    return tuple(joined)
+
+
 def _property(feature: dict[str, Any], key: str, *, default: str) -> str:
     properties = feature.get("properties")
     value = properties.get(key) if isinstance(properties, dict) else None
@@ -186,7 +226,7 @@ def _structure(
     except _UnusableError as error:
         problem = str(error)
     kind = _property(feature, "kind", default="structure")
-    material = _property(feature, "material", default="unknown").lower()
+    material = _property(feature, "material", default=_UNKNOWN).lower()
     return Structure(own_id, title, own_slug, kind, material, footprint, problem)
 
 

@@ -215,15 +215,7 @@ class TiffHeader:
 
     def blocks(self, index: int) -> BlockTable:
         """Check every strip or tile of a directory against the end of the file, some 100,000 at a time."""
-        entries, expected = self._directories[index], self.layout(index).block_count
-        is_tiled = _TILE_OFFSETS in entries
-        offsets = entries.get(_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS)
-        lengths = entries.get(_TILE_COUNTS if is_tiled else _STRIP_COUNTS)
-        if offsets is None or lengths is None:
-            raise HeaderError(f"directory {index} must give the offsets and lengths of its strips or tiles, got none")
-        if min(offsets.count, lengths.count) < expected:
-            got = min(offsets.count, lengths.count)
-            raise HeaderError(f"directory {index} must give {expected} strips or tiles, got {got}")
+        offsets, lengths, expected = self._table(index)
         missing = outside = 0
         sample: list[int] = []
         for start in range(0, expected, _STEP_ENTRIES):
@@ -237,6 +229,31 @@ class TiffHeader:
             end = np.uint64(self._size_bytes)
             outside += int(np.count_nonzero(written & ((at > end) | (long > end - np.minimum(at, end)))))
         return BlockTable(missing, outside, tuple(sample[:: max(1, len(sample) // _SAMPLED_BLOCKS)]))
+
+    def written(self, index: int) -> npt.NDArray[np.bool_]:
+        """Which strips or tiles of a directory were written, bool ``(down, across)``; all planes count as one."""
+        offsets, lengths, expected = self._table(index)
+        layout = self.layout(index)
+        flags = np.empty(expected, np.bool_)
+        for start in range(0, expected, _STEP_ENTRIES):
+            count = min(_STEP_ENTRIES, expected - start)
+            at, long = self._array(offsets, start, count), self._array(lengths, start, count)
+            flags[start : start + count] = (at != 0) & (long != 0)
+        down, across = -(-layout.height // layout.block_height), -(-layout.width // layout.block_width)
+        return np.asarray(flags.reshape(-1, down, across).any(axis=0))
+
+    def _table(self, index: int) -> tuple[_Entry, _Entry, int]:
+        """Offsets, lengths and number of the strips or tiles of a directory."""
+        entries, expected = self._directories[index], self.layout(index).block_count
+        is_tiled = _TILE_OFFSETS in entries
+        offsets = entries.get(_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS)
+        lengths = entries.get(_TILE_COUNTS if is_tiled else _STRIP_COUNTS)
+        if offsets is None or lengths is None:
+            raise HeaderError(f"directory {index} must give the offsets and lengths of its strips or tiles, got none")
+        if min(offsets.count, lengths.count) < expected:
+            got = min(offsets.count, lengths.count)
+            raise HeaderError(f"directory {index} must give {expected} strips or tiles, got {got}")
+        return offsets, lengths, expected
 
     def _walk(self) -> Iterator[dict[int, _Entry]]:
         at = self._unpack("Q", 8) if self._is_big else self._unpack("I", 4)

@@ -16,11 +16,13 @@ from tasks.report.findings import (
     key_facts,
     summary_sentence,
 )
-from tasks.report.method import GLOSSARY, limits_paragraphs, thresholds_of
+from tasks.report.method import glossary, limits_paragraphs, thresholds_of
+from tasks.report.origin import origin_fact
 from tasks.report.page import render
 from tasks.report.pictures import Picture, RasterPictures, native_pictures, overview_picture
 from tasks.report.places import footprint_in_raster, native_window, overview_rasters, overview_window, place_of
 from tasks.report.severity import unseen_reason, worst_severity
+from tasks.report.tables import component_rows, limit_rows
 from tasks.report.wording import clean_text, coverage_text, number_text, with_unit
 
 _NATIVE_SIDE_PX: Final = 640
@@ -98,6 +100,8 @@ def render_structure_html(
         key_facts=key_facts(result, run),
         grades=grade_rows(result),
         states=grade_states(result),
+        limit_rows=limit_rows(result),
+        components=component_rows(result, run),
         partial=result.footprint_area_m2 is None or result.coverage_percent < 100,
         coverage=coverage_text(result.coverage_percent),
         overviews=_overviews(result, numbered, georeferences, pictures, max_bytes=budget.overview_bytes),
@@ -108,7 +112,7 @@ def render_structure_html(
         limits=limits_paragraphs(result, run, seam_proof=seam_proof),
         thresholds=thresholds_of([result]),
         warnings=_warnings(result, run),
-        glossary=GLOSSARY,
+        glossary=glossary(run),
         run=run,
     )
 
@@ -125,7 +129,7 @@ def title_facts(result: StructureResult, run: RunIdentity) -> tuple[Fact, ...]:
         Fact("Captured", clean_text(run.captured_at) if run.captured_at else "not stated"),
         Fact("Operator", clean_text(run.operator) if run.operator else "not stated"),
         Fact("GSD", gsd),
-        Fact("Model", f"{clean_text(run.model.name)} ({run.model.sha256[:12]})"),
+        Fact(*origin_fact(run)),
         Fact("Run key", clean_text(run.run_key)),
         Fact("spanscan", clean_text(run.spanscan_version)),
     )

@@ -9,9 +9,10 @@ from typing import Final
 
 from segmentation.classes import CLASS_NAMES
 from segmentation.georeference import Georeference
-from segmentation.records import CrackMeasure, Defect, RunIdentity, StructureResult
+from segmentation.records import CrackMeasure, CrackSummary, Defect, RunIdentity, StructureResult
 from tasks.report.charts import ProfileChart, profile_chart
 from tasks.report.method import resolvable_width_mm
+from tasks.report.origin import NOT_LOOKED_FOR, looked_for
 from tasks.report.places import Place, place_of
 from tasks.report.severity import Severity, grade_words, severity_of, unseen_reason
 from tasks.report.wording import (
@@ -107,11 +108,13 @@ def summary_sentence(result: StructureResult, run: RunIdentity) -> str:
     seen = f"On the inspected {coverage_text(result.coverage_percent)} of the footprint ({areas})" if known else ""
     seen = seen or f"On the inspected {areas}, of a footprint of unknown size"
     rest = "" if known and result.coverage_percent >= 100 else "; nothing is known of the rest"
-    return f"{seen}: {_cracks_words(result, run)}; {_rust_words(result)}{rest}."
+    return f"{seen}: {_cracks_words(result, run)}; {_rust_words(result, run)}{rest}."
 
 
 def _cracks_words(result: StructureResult, run: RunIdentity) -> str:
     limit_mm = resolvable_width_mm(result, run)
+    if not looked_for(run, "crack"):
+        return "cracks were not looked for"
     if result.cracks.count == 0:
         caveat = f" (cracks thinner than {limit_text(limit_mm)} may be missed)" if limit_mm is not None else ""
         return f"no crack was found{caveat}"
@@ -125,7 +128,9 @@ def _cracks_words(result: StructureResult, run: RunIdentity) -> str:
     return f"{found}, {total}, {'at its widest' if single else 'the widest'} {widest}"
 
 
-def _rust_words(result: StructureResult) -> str:
+def _rust_words(result: StructureResult, run: RunIdentity) -> str:
+    if not looked_for(run, "rust"):
+        return "rust was not looked for"
     if result.rust.patch_count == 0:
         return "no rust was found"
     patches = count_text(result.rust.patch_count, "rust patch", "rust patches")
@@ -156,19 +161,23 @@ def key_facts(result: StructureResult, run: RunIdentity) -> tuple[Fact, ...]:
         Fact("Inspected", area_text(result.inspected_area_m2)),
         Fact("Coverage", coverage_text(result.coverage_percent) if whole is not None else NOT_MEASURED),
         Fact("Not inspected", NOT_MEASURED if unseen is None else area_text(unseen)),
-        Fact("Cracks", count_text(cracks.count, "crack", "cracks") + (" found" if cracks.count == 0 else "")),
+        Fact("Cracks", _count_words(cracks.count, "crack", "cracks", known=looked_for(run, "crack"))),
     ]
     if cracks.count:
         facts += _crack_facts(result, run)
-    facts.append(
-        Fact("Rust", count_text(rust.patch_count, "patch", "patches") + (" found" if rust.patch_count == 0 else ""))
-    )
+    facts.append(Fact("Rust", _count_words(rust.patch_count, "patch", "patches", known=looked_for(run, "rust"))))
     if rust.patch_count:
         share = share_text(rust.percent_of_inspected)
         facts += [
             Fact("Rusted area", area_text(rust.area_m2)),
             Fact("Rust share", f"{share} of the {clean_text(rust.denominator)}"),
         ]
+        if rust.largest_patch_m2 is not None:
+            facts.append(Fact("Largest patch", area_text(rust.largest_patch_m2)))
+        if rust.beside_denominator_m2 > 0:
+            facts.append(Fact("Colour of rust beside that surface", area_text(rust.beside_denominator_m2)))
+        if rust.staining:
+            facts.append(Fact("Staining", clean_text(rust.staining)))
     if rust.astm_d610_grade is not None:
         kind = f", {clean_text(rust.astm_d610_distribution)}" if rust.astm_d610_distribution else ""
         facts.append(Fact("Rust grade, ASTM D610", f"{rust.astm_d610_grade}{kind}"))
@@ -177,12 +186,17 @@ def key_facts(result: StructureResult, run: RunIdentity) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
+def _count_words(count: int, singular: str, plural: str, *, known: bool) -> str:
+    return count_text(count, singular, plural) + (" found" if count == 0 else "") if known else NOT_LOOKED_FOR
+
+
 def _crack_facts(result: StructureResult, run: RunIdentity) -> list[Fact]:
     cracks, limit_mm = result.cracks, resolvable_width_mm(result, run)
     measures = [d.crack for d in result.defects if d.crack is not None and not d.below_resolution]
     facts = [
         Fact("Crack length", with_unit(cracks.total_length_m, "m")),
         Fact("Crack density", with_unit(cracks.density_m_per_m2, "m per m² inspected")),
+        *_pattern_facts(cracks),
         Fact("Largest width", widest_text(result) or (below_text(limit_mm) if limit_mm else NOT_MEASURED)),
     ]
     if measures and limit_mm is not None:
@@ -241,7 +255,7 @@ def defect_row(number: int, defect: Defect, georeferences: Mapping[str, Georefer
         anchor=f"defect-{number}",
         id=clean_text(defect.id),
         kind=CLASS_NAMES[defect.pixel_class],
-        severity=severity_of(defect.condition_state),
+        severity=severity_of(defect_state(defect)),
         length=number_text(measure.length_m) if measure is not None else "–",
         max_width=_width(measure, measure.max_width_mm, below_resolution=defect.below_resolution) if measure else "–",
         mean_width=_width(measure, measure.mean_width_mm, below_resolution=defect.below_resolution) if measure else "–",
@@ -250,6 +264,14 @@ def defect_row(number: int, defect: Defect, georeferences: Mapping[str, Georefer
         position=_position(place),
         pixel=f"{clean_text(defect.raster_name, most_chars=80)}, row {int(place.row)}, col {int(place.col)}",
     )
+
+
+def defect_state(defect: Defect) -> str | None:
+    """The condition state of a defect, or all that its ± leaves open; None where it has none."""
+    possible = defect.possible_states
+    if len(possible) < 2:
+        return defect.condition_state
+    return f"{possible[0]} {'or' if len(possible) == 2 else 'to'} {possible[-1]}"
 
 
 def defect_detail(number: int, defect: Defect, georeferences: Mapping[str, Georeference]) -> DefectDetail:
@@ -271,16 +293,24 @@ def defect_detail(number: int, defect: Defect, georeferences: Mapping[str, Geore
     else:
         facts = _measure_facts(measure, defect)
         headline = f"{with_unit(measure.length_m, 'm')} long, {row.max_width} wide"
-    facts += (Fact("Confidence of the model", row.confidence),)
+    facts += (Fact("Confidence", row.confidence),)
     usable = measure is not None and not defect.below_resolution
     return DefectDetail(row, headline, facts, location, profile_chart(measure) if measure and usable else None)
+
+
+def _pattern_facts(cracks: CrackSummary) -> list[Fact]:
+    facts = [Fact("Crack pattern", cracks.pattern)] if cracks.pattern is not None else []
+    if cracks.spacing_m is not None:
+        facts.append(Fact("Crack spacing", f"{with_unit(cracks.spacing_m, 'm')} to the nearest other crack (median)"))
+    return facts
 
 
 def _measure_facts(measure: CrackMeasure, defect: Defect) -> tuple[Fact, ...]:
     below = defect.below_resolution
     methods = {"profile": "profiles across the crack", "distance": "distance transform"}
+    bridged = f", {with_unit(measure.bridged_m, 'm')} of it bridging gaps" if measure.bridged_gaps else ""
     return (
-        Fact("Length", with_unit(measure.length_m, "m")),
+        Fact("Length", with_unit(measure.length_m, "m") + bridged),
         Fact("Largest width", _width(measure, measure.max_width_mm, below_resolution=below)),
         Fact("Width, 95th percentile", _width(measure, measure.p95_width_mm, below_resolution=below)),
         Fact("Width, mean", _width(measure, measure.mean_width_mm, below_resolution=below)),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from segmentation.georeference import Georeference
-from segmentation.records import RunIdentity, StructureResult
+from segmentation.records import RunIdentity, RustSummary, StructureResult
 from tasks.report.findings import Fact, widest_text
 from tasks.report.map import survey_map
-from tasks.report.method import COLOURS, DISCLAIMER, NO_CLAIM, resolvable_width_mm
+from tasks.report.method import COLOURS, DISCLAIMER, resolvable_width_mm
+from tasks.report.origin import NOT_LOOKED_FOR, looked_for, no_claim, origin_fact
 from tasks.report.page import render
 from tasks.report.severity import Severity, unseen_reason, worst_severity
 from tasks.report.wording import (
@@ -78,7 +79,7 @@ def render_index_html(
         map=survey_map(results, georeferences),
         files=files,
         warnings=tuple(dict.fromkeys(clean_text(warning) for warning in run.warnings)),
-        how_to_read=(NO_CLAIM, COLOURS, DISCLAIMER),
+        how_to_read=(no_claim(run), COLOURS, DISCLAIMER),
         run=run,
     )
 
@@ -119,7 +120,7 @@ def _facts(results: Sequence[StructureResult], run: RunIdentity) -> tuple[Fact, 
         Fact("Captured", clean_text(run.captured_at) if run.captured_at else "not stated"),
         Fact("Operator", clean_text(run.operator) if run.operator else "not stated"),
         Fact("GSD", gsd),
-        Fact("Model", f"{clean_text(run.model.name)} ({run.model.sha256[:12]})"),
+        Fact(*origin_fact(run)),
         Fact("Run key", clean_text(run.run_key)),
     )
 
@@ -140,8 +141,14 @@ def _row(number: int, result: StructureResult, run: RunIdentity) -> IndexRow:
         reason=clean_text(reason) if reason is not None else None,
         coverage=coverage_text(result.coverage_percent),
         partial=result.coverage_percent < 100,
-        cracks="none found" if cracks.count == 0 else str(cracks.count),
+        cracks=("none found" if cracks.count == 0 else str(cracks.count))
+        if looked_for(run, "crack")
+        else NOT_LOOKED_FOR,
         length=f"{number_text(cracks.total_length_m)} m" if cracks.count else "–",
         width=width,
-        rust="none found" if rust.patch_count == 0 else share_text(rust.percent_of_inspected),
+        rust=_rust_share(rust) if looked_for(run, "rust") else NOT_LOOKED_FOR,
     )
+
+
+def _rust_share(rust: RustSummary) -> str:
+    return "none found" if rust.patch_count == 0 else share_text(rust.percent_of_inspected)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from segmentation.records import RunIdentity, StructureResult
+from segmentation.records import Grade, LimitComparison, RunIdentity, StructureResult
+from tasks.report.origin import confidence_meaning, no_claim, origin_paragraphs
 from tasks.report.severity import unseen_reason
 from tasks.report.wording import clean_text, limit_text, number_text
 
@@ -17,32 +18,34 @@ OVERLAP_RULE: Final = (
     "its data. Nothing is counted twice."
 )
 UNCERTAINTY_RULE: Final = (
-    "Each width carries a ± (about 95 %). Measured by profiles across the crack it is twice the root of the sum of the "
-    "squares of the sampling (0.05 pixel), the scatter of single widths about their running median, and what an error "
-    "of the picture's blur would change. Measured by the distance transform of the mask it is twice the root of the "
-    "squares of 0.35 pixel and of the scatter, and at least a quarter of the width. It does not cover a wrong GSD or a "
-    "missed crack. Over all cracks of a structure the largest ± is stated."
+    "Each crack's largest width carries a ± (about 95 %; smaller for its mean). Measured by profiles across the crack "
+    "it is twice the root of the sum of the squares of the sampling (0.05 pixel), three quarters of the noise of a "
+    "single width, and the spread of the width over all blurs of the picture and darknesses of the crack that this "
+    "crack and the widest ones of its raster leave possible. Measured between the edges of the mask it is twice the "
+    "root of the squares of 0.35 pixel and of the scatter, and at least a quarter of the width. It does not cover a "
+    "wrong GSD or a missed crack. Over all cracks of a structure the largest ± is stated."
 )
 COLOURS: Final = (
     "Colours follow the words: CS1 to CS3, low to high, or the rust grade Ri (0 and 1, 2 and 3, 4, 5). The colour of a "
     "rust grade is this report's own order; no standard gives one. Cracks too thin to be measured are not graded."
 )
-NO_CLAIM: Final = (
-    "Found means: seen by the model in the picture. Damage that is hidden, under water, in shadow, under paint or "
-    "thinner than the limit may be there without being listed. A figure of this report is not a proof of absence."
-)
-GLOSSARY: Final[tuple[tuple[str, str], ...]] = (
+_GLOSSARY: Final[tuple[tuple[str, str], ...]] = (
     ("GSD", "Ground sampling distance: the size of one pixel on the structure."),
     ("Coverage", "The share of the footprint that was inspected. Nothing is said of the rest."),
-    ("Crack length", "Length along the centre lines of the crack, branches included."),
+    ("Crack length", "Length along the centre lines of the crack, branches and bridged gaps included."),
+    ("Crack pattern", "Parallel, map (a net without direction) or isolated; a rule of this report's own."),
     ("Crack width", "Distance between the crack's edges, across its direction, with its ±."),
     ("< X mm", "The crack is seen, but thinner than the pictures can measure: X is the limit, not the width."),
     ("Rust percentage", "Rusted area divided by the inspected area named beside it."),
     ("Condition state", "CS1 good, CS2 fair, CS3 poor, CS4 severe: the step a standard gives to a quantity of damage."),
-    ("Confidence", "Mean probability that the model gives to the defect's pixels; not the probability of being right."),
     ("Mask", "The picture in which each pixel says: background, crack, rust, no data, or not inspected."),
     ("Run key", "Name of the run, made from its inputs, its model and its settings: same key, same result."),
 )
+
+
+def glossary(run: RunIdentity) -> tuple[tuple[str, str], ...]:
+    """The words of a report and what they mean in this run."""
+    return (*_GLOSSARY, ("Confidence", confidence_meaning(run)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Threshold:
     """A rule of grading with its source."""
 
     standard: str
+    limits: str
+    """The limits with their unit."""
     rule: str
     source: str
 
@@ -73,10 +78,7 @@ def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: 
     if unseen_reason(result) is not None:
         return ("No pixel of this structure was classified, so nothing was measured and nothing graded.", OVERLAP_RULE)
     limit_mm = resolvable_width_mm(result, run)
-    paragraphs = [
-        f"Every pixel was classified as background, crack or rust by the model {clean_text(run.model.name)} "
-        f"(sha256 {run.model.sha256[:12]}…). Lengths and areas are geodesic (WGS 84)."
-    ]
+    paragraphs = [*origin_paragraphs(run)]
     if result.gsd_mm is not None:
         paragraphs.append(
             f"One pixel covers {number_text(result.gsd_mm)} mm of the structure"
@@ -87,7 +89,7 @@ def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: 
                 else "; the least measurable crack width is stated with each crack."
             )
         )
-    paragraphs += [UNCERTAINTY_RULE, OVERLAP_RULE, NO_CLAIM]
+    paragraphs += [UNCERTAINTY_RULE, OVERLAP_RULE, no_claim(run)]
     if run.settings:
         settings = ", ".join(f"{name} {value}" for name, value in sorted(run.settings.items()))
         paragraphs.append(clean_text(f"Settings that change the result: {settings}."))
@@ -99,9 +101,17 @@ def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: 
 
 def thresholds_of(results: Sequence[StructureResult]) -> tuple[Threshold, ...]:
     """The rules of grading that were applied, each once, in the order of their first use."""
+    told: list[Grade | LimitComparison] = []
+    for one_result in (*results, *(part for result in results for part in result.components)):
+        told.extend(one_result.grades)
+        told.extend(one_result.limit_comparisons)
     rules = (
-        Threshold(clean_text(f"{g.standard} {g.version}"), clean_text(g.rule), clean_text(g.source))
-        for result in results
-        for g in result.grades
+        Threshold(
+            clean_text(f"{one.standard}, {one.version}: {one.element}"),
+            clean_text(one.limits),
+            clean_text(one.rule),
+            clean_text(one.source),
+        )
+        for one in told
     )
     return tuple(dict.fromkeys(rules))

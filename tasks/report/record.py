@@ -13,11 +13,22 @@ from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
 from segmentation.classes import CLASS_NAMES
-from segmentation.records import CrackMeasure, Defect, Grade, RunIdentity, StructureResult
+from segmentation.records import (
+    CrackBranch,
+    CrackMeasure,
+    Defect,
+    GivenMask,
+    Grade,
+    LimitComparison,
+    RunIdentity,
+    StructureResult,
+)
 from tasks.report.severity import unseen_reason
 from tasks.report.wording import round_significant, stated_width_mm
 
 SCHEMA_NAME: Final = "spanscan/report/1"
+_MOST_BRANCHES: Final = 200
+"""A net of cracks has thousands; the longest are told."""
 _DEGREE_DECIMALS: Final = 9
 """0.1 mm on the ground, a tenth of a small pixel."""
 
@@ -47,18 +58,22 @@ def report_json(result: StructureResult, *, run: RunIdentity) -> dict[str, Any]:
         "rust": _rust(result, seen=seen),
         "defects": [_defect(defect) for defect in result.defects] if seen else [],
         "grades": [_grade(grade) for grade in result.grades] if seen else [],
+        "limit_comparisons": [_comparison(one) for one in result.limit_comparisons] if seen else [],
+        "components": [_component(component) for component in result.components],
         "run": run_json(run),
     }
 
 
 def run_json(run: RunIdentity) -> dict[str, Any]:
-    """The identity of the run as JSON data."""
+    """The identity of the run as JSON data; `given_mask` stands in it where no model made the masks."""
+    given = run.given_mask
     return {
         "run_key": run.run_key,
         "survey_id": run.survey_id,
         "captured_at": run.captured_at,
         "operator": run.operator,
-        "model": {"name": run.model.name, "sha256": run.model.sha256},
+        "model": None if run.model is None else {"name": run.model.name, "sha256": run.model.sha256},
+        **({} if given is None else {"given_mask": _given_mask(given)}),
         "settings": {key: _setting(value) for key, value in sorted(run.settings.items())},
         "spanscan_version": run.spanscan_version,
         "warnings": list(run.warnings),
@@ -84,15 +99,26 @@ def geometry_json(geometry: BaseGeometry | None) -> dict[str, Any] | None:
 
 
 def widths_json(defect: Defect) -> Mapping[str, float | None]:
-    """max, p95 and mean width in mm; None for each that may not be stated at this GSD, and for rust."""
+    """max, p95, mean and median width in mm; None for each that may not be stated at this GSD, and for rust."""
     measure = defect.crack
     if measure is None:
-        return {"max": None, "p95": None, "mean": None}
-    values = {"max": measure.max_width_mm, "p95": measure.p95_width_mm, "mean": measure.mean_width_mm}
+        return dict.fromkeys(("max", "p95", "mean", "median"))
+    values = _width_figures(measure)
     return {name: _stated(value, measure, defect) for name, value in values.items()}
 
 
-def _stated(value: float, measure: CrackMeasure, defect: Defect) -> float | None:
+def _width_figures(one: CrackMeasure | CrackBranch) -> dict[str, float | None]:
+    return {
+        "max": one.max_width_mm,
+        "p95": one.p95_width_mm,
+        "mean": one.mean_width_mm,
+        "median": one.median_width_mm,
+    }
+
+
+def _stated(value: float | None, measure: CrackMeasure, defect: Defect) -> float | None:
+    if value is None:
+        return None
     limit_mm = measure.resolvable_width_mm
     stated = stated_width_mm(value, resolvable_mm=limit_mm, below_resolution=defect.below_resolution)
     return finite(stated, digits=4) if isfinite(measure.width_uncertainty_mm) else None
@@ -122,6 +148,10 @@ def _cracks(result: StructureResult, *, seen: bool) -> dict[str, Any]:
         "p95_width_mm": finite(cracks.p95_width_mm, digits=4),
         "mean_width_mm": finite(cracks.mean_width_mm, digits=4),
         "below_resolution_count": cracks.below_resolution_count,
+        "below_resolution_share": finite(cracks.below_resolution_share, digits=3),
+        "bridged_length_m": finite(cracks.bridged_length_m),
+        "spacing_m": finite(cracks.spacing_m, digits=3),
+        "pattern": cracks.pattern,
     }
     return record if seen else dict.fromkeys(record)
 
@@ -136,6 +166,10 @@ def _rust(result: StructureResult, *, seen: bool) -> dict[str, Any]:
         "astm_d610_grade": rust.astm_d610_grade,
         "astm_d610_distribution": rust.astm_d610_distribution,
         "iso_4628_3_ri": rust.iso_4628_3_ri,
+        "denominator_area_m2": finite(rust.denominator_area_m2),
+        "largest_patch_m2": finite(rust.largest_patch_m2),
+        "beside_denominator_m2": finite(rust.beside_denominator_m2),
+        "staining": rust.staining,
     }
     return record if seen else dict.fromkeys(record)
 
@@ -160,11 +194,40 @@ def _defect(defect: Defect) -> dict[str, Any]:
         "geometry": geometry_json(defect.geometry),
         "length_m": finite(measure.length_m) if measure is not None else None,
         "width_mm": width,
+        "crack_graph": _crack_graph(measure, defect) if measure is not None else None,
         "area_m2": finite(defect.area_m2),
         "confidence": finite(defect.confidence, digits=3),
         "below_resolution": defect.below_resolution,
         "condition_state": defect.condition_state,
+        "possible_states": list(defect.possible_states),
+        "component_id": defect.component_id,
     }
+
+
+def _crack_graph(measure: CrackMeasure, defect: Defect) -> dict[str, Any]:
+    return {
+        "orientation_deg": finite(measure.orientation_deg, digits=3),
+        "tortuosity": finite(measure.tortuosity, digits=4),
+        "junction_count": measure.junction_count,
+        "end_count": len(measure.ends),
+        "bridged_m": finite(measure.bridged_m),
+        "bridged_gaps": measure.bridged_gaps,
+        "widest_at": _place(measure.widest_at),
+        "branches": [
+            {
+                "length_m": finite(branch.length_m),
+                "orientation_deg": finite(branch.orientation_deg, digits=3),
+                "tortuosity": finite(branch.tortuosity, digits=4),
+                "width_mm": {n: _stated(v, measure, defect) for n, v in _width_figures(branch).items()},
+                "widest_at": _place(branch.widest_at),
+            }
+            for branch in measure.branches[:_MOST_BRANCHES]
+        ],
+    }
+
+
+def _place(place: tuple[float, float] | None) -> list[float] | None:
+    return None if place is None or not all(map(isfinite, place)) else [round(value, 1) for value in place]
 
 
 def _grade(grade: Grade) -> dict[str, Any]:
@@ -175,9 +238,51 @@ def _grade(grade: Grade) -> dict[str, Any]:
         "quantities": {state: finite(value) for state, value in grade.quantities.items()},
         "unit": grade.unit,
         "grade": grade.grade,
+        "limits": grade.limits,
         "rule": grade.rule,
         "source": grade.source,
     }
+
+
+def _comparison(one: LimitComparison) -> dict[str, Any]:
+    return {
+        "standard": one.standard,
+        "version": one.version,
+        "element": one.element,
+        "lines": [
+            {
+                "limit_mm": line.limit_mm,
+                "conditions": line.conditions,
+                "over_count": line.over_count,
+                "over_length_m": finite(line.over_length_m),
+                "unclear_count": line.unclear_count,
+                "unclear_length_m": finite(line.unclear_length_m),
+                "below_a_pixel": line.below_a_pixel,
+            }
+            for line in one.lines
+        ],
+        "not_compared_count": one.not_compared_count,
+        "not_compared_length_m": finite(one.not_compared_length_m),
+        "limits": one.limits,
+        "rule": one.rule,
+        "source": one.source,
+    }
+
+
+def _component(component: StructureResult) -> dict[str, Any]:
+    seen = unseen_reason(component) is None
+    return {
+        "structure": _structure(component),
+        "not_inspected_reason": unseen_reason(component),
+        "cracks": _cracks(component, seen=seen),
+        "rust": _rust(component, seen=seen),
+        "grades": [_grade(grade) for grade in component.grades] if seen else [],
+        "limit_comparisons": [_comparison(one) for one in component.limit_comparisons] if seen else [],
+    }
+
+
+def _given_mask(given: GivenMask) -> dict[str, str | None]:
+    return {"name": given.name, "sha256": given.sha256, "image": given.image_name, "only_class": given.only_class}
 
 
 def _setting(value: str | int | float | bool | None) -> str | int | float | bool | None:

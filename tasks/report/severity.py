@@ -1,6 +1,7 @@
 """How bad, by word and by colour: one scale for every page."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Final
 
@@ -41,8 +42,15 @@ _STATES: Final = {
 
 
 def severity_of(state: str | None) -> Severity:
-    """The step of a state's name; "not graded" for none, and for one that is not on the scale."""
-    return _STATES.get(state or "", NOT_GRADED)
+    """The step of a state's name; "not graded" for none, and for one that is not on the scale.
+
+    Where a ± leaves several states open, "CS1 or CS2", the words are those and the colour is the worst one's.
+    """
+    ends = [_STATES[end] for end in re.split(" or | to ", state or "") if end in _STATES]
+    if len(ends) < 2:
+        return _STATES.get(state or "", NOT_GRADED)
+    worst = max(ends, key=lambda severity: severity.rank)
+    return replace(worst, word=state or "")
 
 
 def grade_words(grade: Grade) -> tuple[str, str]:

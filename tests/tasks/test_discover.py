@@ -12,7 +12,7 @@ import pytest
 
 from segmentation.errors import InputRejected
 from segmentation.records import Survey
-from tasks.discover import ACCEPT, REJECT, CheckReport, check, discover
+from tasks.discover import ACCEPT, REJECT, CheckReport, InputRules, check, discover
 from tasks.s3_client import s3_client
 from tasks.s3_server import EmbeddedS3
 from tasks.staging import staged
@@ -45,8 +45,8 @@ class Place:
             storage.upload(path, path.name)
         return storage.uri("")
 
-    def knobs(self, **changes: Any) -> dict[str, Any]:
-        knobs: dict[str, Any] = {
+    def rules(self, **changes: Any) -> InputRules:
+        rules: dict[str, Any] = {
             "endpoint_url": self.endpoint_url,
             "region": None,
             "staging_dir": self.folder.parent / "staging",
@@ -55,13 +55,13 @@ class Place:
             "rgb_bands": None,
             "limits": LIMITS,
         }
-        return knobs | changes
+        return InputRules(**(rules | changes))
 
-    def discover(self, **changes: Any) -> Survey:
-        return discover(self.address(), **self.knobs(**({"skip_rejected": False} | changes)))
+    def discover(self, *, skip_rejected: bool = False, **changes: Any) -> Survey:
+        return discover(self.address(), rules=self.rules(**changes), skip_rejected=skip_rejected)
 
     def check(self, **changes: Any) -> CheckReport:
-        return check(self.address(), **self.knobs(**changes))
+        return check(self.address(), rules=self.rules(**changes))
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -232,14 +232,14 @@ def test_nothing_there_is_told_as_that(place: Place) -> None:
 
 def test_a_path_that_leads_nowhere_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(InputRejected) as refused:
-        discover(str(tmp_path / "none"), skip_rejected=False, **Place(tmp_path, None, None).knobs())
+        discover(str(tmp_path / "none"), rules=Place(tmp_path, None, None).rules(), skip_rejected=False)
     assert refused.value.code == "E_NOT_FOUND"
 
 
 def test_one_raster_is_a_survey(place: Place) -> None:
     write_raster(place.folder / "Deck A.tif")
     write_raster(place.folder / "other.tif", transform=UTM_PLACE)
-    survey = discover(f"{place.address().rstrip('/')}/Deck A.tif", skip_rejected=False, **place.knobs())
+    survey = discover(f"{place.address().rstrip('/')}/Deck A.tif", rules=place.rules(), skip_rejected=False)
     assert (survey.id, [r.name for r in survey.rasters]) == ("deck-a", ["Deck A.tif"])
 
 
@@ -261,7 +261,7 @@ def test_names_in_nfc_and_nfd_are_two_objects(s3_server: EmbeddedS3, tmp_path: P
         path = write_raster(tmp_path / f"{number}.tif", np.full((3, 64, 64 + number), 9, np.uint8))
         client.upload_file(str(path), "twins", f"s/{key}")
     place = Place(tmp_path / "x", s3_server.endpoint_url, "twins")
-    survey = discover("s3://twins/s", skip_rejected=False, **place.knobs())
+    survey = discover("s3://twins/s", rules=place.rules(), skip_rejected=False)
     widths = {r.name: r.georeference.width for r in survey.rasters}
     assert widths == {"Br\u00fccke.tif": 64, "Bru\u0308cke.tif": 65}
     assert len({r.slug for r in survey.rasters}) == 2

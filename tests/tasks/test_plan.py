@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from rasterio.crs import CRS
@@ -56,6 +57,12 @@ CHANGES = [
     Change(
         "another-least-width-another-run", lambda: (survey(), ENGINE, replace(MEASURE, min_crack_width_px=3.0)), False
     ),
+    Change("compiled-by-torch-the-same-run", lambda: (survey(), replace(ENGINE, compiled=True), MEASURE), True),
+    Change(
+        "nothing-outside-structures-another-run",
+        lambda: (survey(), replace(ENGINE, skip_outside_structures=True), MEASURE),
+        False,
+    ),
     Change("another-operator-another-run", lambda: (replace(survey(), operator="Ada"), ENGINE, MEASURE), False),
 ]
 
@@ -88,3 +95,22 @@ def test_the_projected_memory_does_not_grow_with_the_raster(model: LoadedModel) 
     grown = replace(small.rasters[0].georeference, height=100_000, width=100_000)
     large = replace(small, rasters=(replace(small.rasters[0], georeference=grown),))
     assert planned(model, large, ENGINE, MEASURE).memory == planned(model, small, ENGINE, MEASURE).memory
+
+
+def test_a_standard_of_ones_own_counts_by_what_it_holds(model: LoadedModel, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one.yaml", "two.yaml", "other.yaml")]
+    for path, text in zip(paths, ("a: 1", "a: 1", "a: 2"), strict=True):
+        path.write_text(text)
+    keys = [planned(model, survey(), ENGINE, replace(MEASURE, standards=(str(p),))).run_key for p in paths]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_graph_made_of_the_weights_is_another_run(model: LoadedModel) -> None:
+    engine = replace(ENGINE, runtime="openvino")
+    keys = {
+        make_plan(
+            survey(), model, model_path="spanscan-unet", engine=engine, measure=MEASURE, compiled=compiled
+        ).run_key
+        for compiled in (None, ("/a", "1" * 64), ("/b", "1" * 64), ("/a", "2" * 64))
+    }
+    assert len(keys) == 3

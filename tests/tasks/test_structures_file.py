@@ -173,6 +173,43 @@ def test_an_unusable_footprint_is_a_problem_of_its_own_structure_only(case: Unus
     assert other.problem is None
 
 
+def test_a_component_names_its_structure_and_takes_its_material_where_it_has_none() -> None:
+    bridge, girder, deck = read(
+        collection(
+            feature(polygon(SQUARE), id="7", material="Concrete", kind="bridge"),
+            feature(polygon(SQUARE), id="g", component_of=7, material="Steel", kind="girder"),
+            feature(polygon(SQUARE), id="d", component_of="7 ", name="Deck"),
+        )
+    )
+    assert (bridge.component_of, girder.component_of, deck.component_of) == (None, "7", "7")
+    assert (bridge.material, girder.material, deck.material) == ("concrete", "steel", "concrete")
+    assert all(one.problem is None for one in (bridge, girder, deck))
+
+
+@pytest.mark.parametrize("whole", ["nobody", "self", "part", "", [1], {"id": "b"}], ids=str)
+def test_a_component_of_what_is_no_structure_stands_alone_and_says_why(whole: Any) -> None:
+    found = read(
+        collection(
+            feature(polygon(SQUARE), id="b"),
+            feature(polygon(SQUARE), id="part", component_of="b"),
+            feature(polygon(SQUARE), id="self", component_of=whole),
+        )
+    )
+    assert [one.component_of for one in found] == [None, "b", None]
+    assert found[0].problem is found[1].problem is None
+    assert found[2].problem is not None
+    assert "component_of must be the id of a structure" in found[2].problem
+    assert found[2].footprint is None
+
+
+def test_a_component_of_a_structure_that_cannot_be_inspected_shares_its_problem() -> None:
+    bow_tie = polygon([[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]])
+    bad, part = read(collection(feature(bow_tie, id="b"), feature(polygon(SQUARE), id="p", component_of="b")))
+    assert bad.problem is not None
+    assert part.component_of == "b"
+    assert part.problem == f"the structure it is part of cannot be inspected: {bad.problem}"
+
+
 def test_a_polygon_of_many_vertices_is_read() -> None:
     side = [[i / 1e6, 0.0] for i in range(100_000)]
     (found,) = read(polygon([*side, [0.1, 1.0], [0.0, 1.0], [0.0, 0.0]]))

@@ -127,6 +127,7 @@ def crack(
             widest_at=(float(rows[20]), float(cols[20])),
             resolvable_width_mm=3.0,
             profile=tuple(zip(along.tolist(), profile.tolist(), strict=True)),
+            median_width_mm=mean,
         ),
         below_resolution=below_resolution,
         condition_state=state,

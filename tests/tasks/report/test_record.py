@@ -78,6 +78,7 @@ def test_figures_are_those_of_the_records() -> None:
         "max": 9.03,
         "p95": 8.578,
         "mean": 6.2,
+        "median": 6.2,
         "uncertainty": 0.82,
         "resolvable": 3.0,
         "method": "profile",
