@@ -3,12 +3,13 @@
 A block sees only its own pixels. What it hands on is a small table: one row per component inside it, and
 the runs of its components along its four borders, from which neighbours are joined without the pixels.
 Two pixels are connected when they touch by a side or a corner and have the same class (8-connectivity),
-so the joined components do not depend on how the raster was cut into blocks.
+so the joined components do not depend on how the raster was cut into blocks. No image of labels larger than
+one block is ever made, and no Python object per component before somebody asks for it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple, overload
 
 import cc3d
 import numpy as np
@@ -17,29 +18,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from segmentation.classes import DEFECT_CLASSES, PixelClass
+from segmentation.measurement.border_runs import BorderRuns, border_runs, concatenated, touching
 from segmentation.windows import Window
 
 Mask = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.int32]
+"""Rows, columns and lengths in pixels: 4 bytes hold those of any raster."""
 Ints = npt.NDArray[np.int64]
 
-_DEFECT_OR_ZERO: Final = np.zeros(256, np.uint8)
-for _class in DEFECT_CLASSES:
-    _DEFECT_OR_ZERO[_class] = _class
-
-
-@dataclass(frozen=True, slots=True)
-class BorderRuns:
-    """Runs of components along one kind of block border, each a row; all in raster pixels."""
-
-    line: Ints
-    """``(R,)`` the row (top, bottom) or column (left, right) that the run lies on."""
-    start: Ints
-    """``(R,)`` first pixel along the line."""
-    stop: Ints
-    """``(R,)`` one past the last pixel along the line."""
-    component: Ints
-    """``(R,)`` row of the component in its block's table."""
+_LAST_CLASS: Final = np.uint8(max(DEFECT_CLASSES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +40,10 @@ class BlockComponents:
     """``(N,)`` class of each component."""
     area_px: Ints
     """``(N,)`` number of pixels inside the block."""
-    bounds: Ints
-    """``(N, 4)`` row_start, row_stop, col_start, col_stop in raster pixels."""
-    anchor: Ints
-    """``(N, 2)`` (row, col) of the first pixel in raster order."""
+    bounds: Pixels
+    """``(4, N)`` row_start, row_stop, col_start, col_stop in raster pixels."""
+    anchor_col: Pixels
+    """``(N,)`` column of the first pixel in raster order; its row is row_start."""
     top: BorderRuns
     """Runs in the block's first row."""
     bottom: BorderRuns
@@ -94,6 +82,60 @@ class Component:
     """What each block holds of it, where that is more than one: for a component too large to be read at once."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Components(Sequence[Component]):
+    """The components of one raster as columns, ordered by anchor; a `Component` is made when it is asked for."""
+
+    pixel_class: npt.NDArray[np.uint8]
+    """``(N,)`` class ids."""
+    area_px: Ints
+    """``(N,)`` number of pixels."""
+    bounds: Pixels
+    """``(4, N)`` row_start, row_stop, col_start, col_stop."""
+    anchor_col: Pixels
+    """``(N,)`` column of the first pixel in raster order; its row is row_start."""
+    several: Ints
+    """``(M,)`` numbers of the components of several pieces, ascending."""
+    stretches: Ints
+    """``(M, 2)`` begin and end of the stretch of `pieces` that each of them is made of."""
+    pieces: "_Pieces"
+    """The pieces of those components."""
+
+    def __len__(self) -> int:
+        return self.area_px.size
+
+    @overload
+    def __getitem__(self, number: int) -> Component: ...
+    @overload
+    def __getitem__(self, number: slice) -> tuple[Component, ...]: ...
+    def __getitem__(self, number: int | slice) -> Component | tuple[Component, ...]:
+        if isinstance(number, slice):
+            return tuple(self[i] for i in range(*number.indices(len(self))))
+        at = range(len(self))[number]
+        top, bottom, left, right = self.bounds[:, at].tolist()
+        begin, end = np.searchsorted(self.several, [at, at + 1])
+        return Component(
+            PixelClass(int(self.pixel_class[at])),
+            int(self.area_px[at]),
+            Window(top, bottom, left, right),
+            (top, int(self.anchor_col[at])),
+            self.pieces.parts(*self.stretches[begin].tolist()) if end > begin else (),
+        )
+
+    def __iter__(self) -> Iterator[Component]:
+        return (self[at] for at in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Components):
+            return NotImplemented
+        return all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("pixel_class", "area_px", "bounds", "anchor_col")
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def label_block(mask: Mask, *, window: Window) -> BlockComponents:
     """Components of one block's mask.
 
@@ -101,36 +143,44 @@ def label_block(mask: Mask, *, window: Window) -> BlockComponents:
     Raises ValueError where mask and window differ in shape.
 
     >>> table = label_block(np.array([[1, 0], [0, 1]], np.uint8), window=Window(10, 12, 20, 22))
-    >>> table.area_px.tolist(), table.anchor.tolist()
-    ([2], [[10, 20]])
+    >>> table.area_px.tolist(), table.bounds.T.tolist(), table.anchor_col.tolist()
+    ([2], [[10, 12, 20, 22]], [20])
     """
     if mask.shape != window.shape:
         raise ValueError(f"the mask must have the shape of its window {window.shape}, got {mask.shape}")
-    defects = _DEFECT_OR_ZERO[mask]
+    defects = _defects(mask)
     if not defects.any():
         return _empty_block(window)
     labels = cc3d.connected_components(defects, connectivity=8)
-    count, anchors = _first_pixels(labels)
-    statistics = cc3d.statistics(labels, no_slice_conversion=True)
-    boxes = statistics["bounding_boxes"][1 : count + 1].astype(np.int64)
-    bounds = boxes[:, :4] + np.array([0, 1, 0, 1])
-    offset = np.array([window.row_start, window.row_start, window.col_start, window.col_start])
+    begin, row, start, stop = _row_runs(defects)
+    of = labels.ravel()[begin].astype(np.intp)
+    of -= 1  # cc3d counts from 1, without a gap
+    count = int(of.max()) + 1
+    # Runs come in raster order, and of equal indices the last one assigned stays.
+    first, last = np.empty(count, np.intp), np.empty(count, np.intp)
+    number = np.arange(of.size)
+    first[of[::-1]] = number[::-1]
+    last[of] = number
+    area_px = np.zeros(count, np.int64)
+    np.add.at(area_px, of, (stop - start).astype(np.int64))
+    col_start, col_stop = start[first], stop[first]
+    np.minimum.at(col_start, of, start)
+    np.maximum.at(col_stop, of, stop)
+    top, left = window.row_start, window.col_start
     return BlockComponents(
         window=window,
-        pixel_class=defects.ravel()[anchors],
-        area_px=statistics["voxel_counts"][1 : count + 1].astype(np.int64),
-        bounds=bounds + offset,
-        anchor=np.stack(
-            [anchors // window.shape[1] + window.row_start, anchors % window.shape[1] + window.col_start], 1
-        ),
-        top=_runs(labels[0], window.row_start, window.col_start),
-        bottom=_runs(labels[-1], window.row_stop - 1, window.col_start),
-        left=_runs(labels[:, 0], window.col_start, window.row_start),
-        right=_runs(labels[:, -1], window.col_stop - 1, window.row_start),
+        pixel_class=defects.ravel()[begin[first]],
+        area_px=area_px,
+        bounds=np.stack([row[first] + top, row[last] + (top + 1), col_start + left, col_stop + left]),
+        anchor_col=start[first] + left,
+        top=border_runs(labels[0], top, left),
+        bottom=border_runs(labels[-1], window.row_stop - 1, left),
+        left=border_runs(labels[:, 0], left, top),
+        right=border_runs(labels[:, -1], window.col_stop - 1, top),
     )
 
 
-def join_blocks(blocks: Sequence[BlockComponents]) -> tuple[Component, ...]:
+def join_blocks(blocks: Sequence[BlockComponents]) -> Components:
     """Components of the raster from those of its blocks, ordered by anchor; independent of the blocks' size and order.
 
     The blocks must not overlap; blocks that hold nothing may be left out. Two components are one where their
@@ -138,28 +188,45 @@ def join_blocks(blocks: Sequence[BlockComponents]) -> tuple[Component, ...]:
     """
     blocks = [block for block in blocks if block.area_px.size]
     if not blocks:
-        return ()
+        return _NO_COMPONENTS
     first_row = np.cumsum([0, *(block.area_px.size for block in blocks)])
     pixel_class = np.concatenate([block.pixel_class for block in blocks])
-    area = np.concatenate([block.area_px for block in blocks])
-    bounds = np.concatenate([block.bounds for block in blocks])
-    anchor = np.concatenate([block.anchor for block in blocks])
-
-    def gathered(side: str) -> BorderRuns:
-        return _concatenated(
-            (getattr(block, side), int(first)) for block, first in zip(blocks, first_row, strict=False)
-        )
-
-    downwards = _touching(gathered("bottom"), gathered("top"))
-    rightwards = _touching(gathered("right"), gathered("left"))
-    one, other = np.concatenate([downwards, rightwards], axis=1)
-    same = pixel_class[one] == pixel_class[other]
-    links = coo_array((np.ones(int(same.sum()), np.bool_), (one[same], other[same])), shape=(area.size, area.size))
-    count, group = connected_components(links, directed=False)
-    block_of = np.repeat(np.arange(len(blocks)), [block.area_px.size for block in blocks])
-    return _merged(
-        count, group, blocks, block_of=block_of, pixel_class=pixel_class, area=area, bounds=bounds, anchor=anchor
+    area_px = np.concatenate([block.area_px for block in blocks])
+    bounds = np.concatenate([block.bounds for block in blocks], axis=1)
+    anchor_col = np.concatenate([block.anchor_col for block in blocks])
+    rows, limits = _groups(_links(blocks, first_row, pixel_class), bounds[0], anchor_col)
+    pieces = _Pieces(
+        windows=tuple(block.window for block in blocks),
+        block=np.searchsorted(first_row, rows, side="right") - 1,
+        bounds=bounds[:, rows],
+        anchor_col=anchor_col[rows],
     )
+    begins, heads = limits[:-1], rows[limits[:-1]]
+    kept = np.ones(area_px.size, np.bool_)
+    if rows.size:  # the first piece becomes the whole, the others go
+        area_px[heads] = np.add.reduceat(area_px[rows], begins)
+        bounds[0::2, heads] = np.minimum.reduceat(pieces.bounds[0::2], begins, axis=1)
+        bounds[1::2, heads] = np.maximum.reduceat(pieces.bounds[1::2], begins, axis=1)
+        kept[rows] = False
+        kept[heads] = True
+    order = np.flatnonzero(kept)
+    order = order[np.argsort(_raster_order(bounds[0, order], anchor_col[order]))]
+    table = Components(
+        pixel_class=pixel_class[order],
+        area_px=area_px[order],
+        bounds=bounds[:, order],
+        anchor_col=anchor_col[order],
+        several=_NO_COMPONENTS.several,
+        stretches=_NO_COMPONENTS.stretches,
+        pieces=pieces,
+    )
+    if rows.size == 0:
+        return table
+    several = np.searchsorted(
+        _raster_order(table.bounds[0], table.anchor_col), _raster_order(bounds[0, heads], anchor_col[heads])
+    )
+    by_number = np.argsort(several)
+    return replace(table, several=several[by_number], stretches=np.stack([begins, limits[1:]], 1)[by_number])
 
 
 def component_pixels(mask: Mask, *, window: Window, component: Component) -> Bools:
@@ -201,127 +268,98 @@ def part_pixels(mask: Mask, *, window: Window, component: Component, part: Compo
     return pixels
 
 
-def _first_pixels(labels: npt.NDArray[np.unsignedinteger]) -> tuple[int, Ints]:
-    """(N, flat index of the first pixel of label 1 … N)."""
-    begins = labels > 0
-    begins[:, 1:] &= labels[:, 1:] != labels[:, :-1]
-    at = np.flatnonzero(begins)
-    label_at = labels.ravel()[at].astype(np.int64)
-    count = int(label_at.max())
-    first = np.full(count + 1, labels.size, np.int64)
-    np.minimum.at(first, label_at, at)
-    return count, first[1:]
+class _Pieces(NamedTuple):
+    """Components of blocks that are pieces of a larger one; the pieces of each stand together, by anchor."""
+
+    windows: tuple[Window, ...]
+    """The blocks."""
+    block: Ints
+    """``(P,)`` number of the block that holds the piece."""
+    bounds: Pixels
+    """``(4, P)`` as in `BlockComponents`."""
+    anchor_col: Pixels
+    """``(P,)`` as in `BlockComponents`."""
+
+    def parts(self, begin: int, end: int) -> tuple[ComponentPart, ...]:
+        """The pieces of one stretch, those of a block together."""
+        parts = []
+        for number in np.unique(self.block[begin:end]):
+            own = begin + np.flatnonzero(self.block[begin:end] == number)
+            low, high = self.bounds[0::2, own].min(axis=1), self.bounds[1::2, own].max(axis=1)
+            anchors = zip(self.bounds[0, own].tolist(), self.anchor_col[own].tolist(), strict=True)
+            window = Window(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
+            parts.append(ComponentPart(self.windows[number], window, tuple(anchors)))
+        return tuple(parts)
 
 
-def _runs(labels: npt.NDArray[np.unsignedinteger], line: int, offset: int) -> BorderRuns:
-    """Maximal runs of one label in one line of pixels."""
-    padded = np.concatenate([[0], labels.astype(np.int64), [0]])
-    change = np.flatnonzero(padded[1:] != padded[:-1])
-    start, stop = change[:-1], change[1:]
-    label = padded[1:][start]
-    keep = label > 0
-    start, stop, label = start[keep], stop[keep], label[keep]
-    return BorderRuns(np.full(start.size, line, np.int64), start + offset, stop + offset, label - 1)
+def _defects(mask: Mask) -> Mask:
+    """The mask with 0 for all that is no defect; the defect classes are the highest ids of an inspected pixel."""
+    if mask.max(initial=0) <= _LAST_CLASS:
+        return mask
+    defects = (mask <= _LAST_CLASS).view(np.uint8)
+    return np.multiply(mask, defects, out=defects)
 
 
-def _concatenated(parts: Iterable[tuple[BorderRuns, int]]) -> BorderRuns:
-    pairs = list(parts)
-    return BorderRuns(
-        np.concatenate([runs.line for runs, _ in pairs]),
-        np.concatenate([runs.start for runs, _ in pairs]),
-        np.concatenate([runs.stop for runs, _ in pairs]),
-        np.concatenate([runs.component + first for runs, first in pairs]),
-    )
+def _row_runs(defects: Mask) -> tuple[Ints, Pixels, Pixels, Pixels]:
+    """(flat index of its first pixel, row, first column, one past the last) of each run of one class in one row.
 
-
-def _touching(before: BorderRuns, after: BorderRuns) -> Ints:
-    """Pairs ``(2, P)`` of components whose runs touch: `after` lies on the line that follows `before`'s.
-
-    Two runs touch by a side or a corner where neither ends before the other's start: [0, 3) and [3, 5) do.
+    In raster order. A run never goes on in the next row.
     """
-    if before.line.size == 0 or after.line.size == 0:
-        return np.empty((2, 0), np.int64)
-    # Lines are laid one after the other on one axis, far enough apart for no run to reach the next line.
-    stride = max(int(before.stop.max()), int(after.stop.max())) + 2
-    order = np.lexsort((after.start, after.line))
-    start = after.start[order] + (after.line[order] - 1) * stride
-    stop = after.stop[order] + (after.line[order] - 1) * stride
-    first = np.searchsorted(stop, before.start + before.line * stride, side="left")
-    last = np.searchsorted(start, before.stop + before.line * stride, side="right")
-    count = np.maximum(last - first, 0)
-    one = np.repeat(before.component, count)
-    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return np.stack([one, after.component[order][np.repeat(first, count) + within]])
+    width = defects.shape[1]
+    change = np.empty(defects.shape, np.bool_)
+    change[:, 0] = True
+    np.not_equal(defects[:, 1:], defects[:, :-1], out=change[:, 1:])
+    at = np.append(np.flatnonzero(change), defects.size)
+    found = np.flatnonzero(defects.ravel()[at[:-1]] != 0)  # four times as fast as an index of flags
+    begin = at[found]
+    row = begin // width
+    line = row * width
+    return begin, row.astype(np.int32), (begin - line).astype(np.int32), (at[found + 1] - line).astype(np.int32)
 
 
-def _merged(
-    count: int,
-    group: Ints,
-    blocks: Sequence[BlockComponents],
-    *,
-    block_of: Ints,
-    pixel_class: npt.NDArray[np.uint8],
-    area: Ints,
-    bounds: Ints,
-    anchor: Ints,
-) -> tuple[Component, ...]:
-    total = np.zeros(count, np.int64)
-    np.add.at(total, group, area)
-    lowest = np.full((count, 2), np.iinfo(np.int64).max)
-    np.minimum.at(lowest, group, bounds[:, [0, 2]])
-    highest = np.full((count, 2), np.iinfo(np.int64).min)
-    np.maximum.at(highest, group, bounds[:, [1, 3]])
-    order = np.lexsort((anchor[:, 1], anchor[:, 0]))
-    _, first = np.unique(group[order], return_index=True)
-    heads = order[np.sort(first)]
-    by_group = np.argsort(group[order], kind="stable")
-    limits = np.searchsorted(group[order][by_group], np.arange(count + 1))
-    members = order[by_group]
-
-    joined = []
-    for head in heads:
-        g = group[head]
-        own = members[limits[g] : limits[g + 1]]
-        joined.append(
-            Component(
-                PixelClass(int(pixel_class[head])),
-                int(total[g]),
-                Window(int(lowest[g, 0]), int(highest[g, 0]), int(lowest[g, 1]), int(highest[g, 1])),
-                (int(anchor[head, 0]), int(anchor[head, 1])),
-                _parts(own, blocks, block_of=block_of, bounds=bounds, anchor=anchor) if own.size > 1 else (),
-            )
-        )
-    return tuple(joined)
+def _raster_order(row: Pixels, col: Pixels) -> Ints:
+    """Numbers that sort as (row, col) do."""
+    return (row.astype(np.int64) << 32) | col
 
 
-def _parts(
-    rows: Ints, blocks: Sequence[BlockComponents], *, block_of: Ints, bounds: Ints, anchor: Ints
-) -> tuple[ComponentPart, ...]:
-    parts = []
-    for number in np.unique(block_of[rows]):
-        own = rows[block_of[rows] == number]
-        low, high = bounds[own, 0::2].min(axis=0), bounds[own, 1::2].max(axis=0)
-        parts.append(
-            ComponentPart(
-                blocks[number].window,
-                Window(int(low[0]), int(high[0]), int(low[1]), int(high[1])),
-                tuple((int(row), int(col)) for row, col in anchor[own]),
-            )
-        )
-    return tuple(parts)
+def _links(blocks: Sequence[BlockComponents], first_row: Ints, pixel_class: npt.NDArray[np.uint8]) -> Ints:
+    """Pairs ``(2, P)`` of rows of the joined tables that are one component, across the borders of the blocks."""
+
+    def gathered(side: str) -> BorderRuns:
+        return concatenated((getattr(block, side), int(first)) for block, first in zip(blocks, first_row, strict=False))
+
+    downwards = touching(gathered("bottom"), gathered("top"))
+    rightwards = touching(gathered("right"), gathered("left"))
+    pairs = np.concatenate([downwards, rightwards], axis=1)
+    return pairs[:, pixel_class[pairs[0]] == pixel_class[pairs[1]]]
+
+
+def _groups(links: Ints, anchor_row: Pixels, anchor_col: Pixels) -> tuple[Ints, Ints]:
+    """Rows that are pieces of larger components, those of one component together and by anchor, and their limits."""
+    rows, ends = np.unique(links, return_inverse=True)
+    if rows.size == 0:
+        return rows, np.zeros(1, np.int64)
+    one, other = ends.reshape(links.shape)
+    graph = coo_array((np.ones(one.size, np.bool_), (one, other)), shape=(rows.size, rows.size))
+    count, group = connected_components(graph, directed=False)
+    order = np.lexsort((_raster_order(anchor_row[rows], anchor_col[rows]), group))
+    return rows[order], np.searchsorted(group[order], np.arange(count + 1))
 
 
 def _empty_block(window: Window) -> BlockComponents:
-    none = np.empty(0, np.int64)
+    none = np.empty(0, np.int32)
     runs = BorderRuns(none, none, none, none)
     return BlockComponents(
-        window,
-        np.empty(0, np.uint8),
-        none,
-        np.empty((0, 4), np.int64),
-        np.empty((0, 2), np.int64),
-        runs,
-        runs,
-        runs,
-        runs,
+        window, none.astype(np.uint8), none.astype(np.int64), np.empty((4, 0), np.int32), none, runs, runs, runs, runs
     )
+
+
+_NO_COMPONENTS: Final = Components(
+    np.empty(0, np.uint8),
+    np.empty(0, np.int64),
+    np.empty((4, 0), np.int32),
+    np.empty(0, np.int32),
+    np.empty(0, np.int64),
+    np.empty((0, 2), np.int64),
+    _Pieces((), np.empty(0, np.int64), np.empty((4, 0), np.int32), np.empty(0, np.int32)),
+)

@@ -3,24 +3,25 @@
 *Length.* Geodesic length of the smoothed centre lines (`segmentation.measurement.skeletons`), moved to the middle
 of the dark line where the image shows it.
 
-*Width.* Full width at half depth of the image's darkness across the centre line, blur taken off
-(`segmentation.measurement.widths`), then a running median over 7 px along the line. What a single width exceeds
-the mean of its line by is counted as far as noise does not explain it: with noise s and N independent places the
-excess d becomes d · (1 − λ²s²/d²), none where |d| < λs, λ² = 2 ln N. So the largest width of an even crack is its
-width, and not the largest error; a widening of several s is kept, one shorter than some 7 px along the line is
-flattened, and the ± does not cover that. Where the image does not tell (low contrast, edge
-of the data) over more than half of the line, the mask serves instead: the distance between its edges across the
-line, capped by its distance transform. `width_method` says which.
+*Width.* At each place the width of the box that, seen through the raster's blur, fits the image's darkness across the
+centre line best (`segmentation.measurement.widths`), then a running median over 7 px along the line. What a single
+width exceeds the mean of its line by is counted as far as noise does not explain it: with noise s and N independent
+places the excess d becomes d · (1 − λ²s²/d²), none where |d| < λs, λ² = 2 ln N. So the largest width of an even crack
+is its width, and not the largest error; a widening of several s is kept, one shorter than some 7 px along the line is
+flattened, and the ± does not cover that. Where the image does not tell (low contrast, edge of the data) over more than
+half of the line, the mask serves instead: the distance between its edges across the line, capped by its distance
+transform. `width_method` says which.
 
-*±*, about 95 %, in ground pixels and then times the GSD:
+*±*, about 95 % for the largest width (nearly always right for the mean), in ground pixels and then times the GSD:
 
-    profile:   2 · √(0.05² + s² + b²)
+    profile:   2 · √(0.05² + (¾ s)² + a²)
     distance:  2 · √(0.35² + scatter²), and at least a quarter of the largest width
 
-with s the noise of one width, the lower of two bounds: the differences of widths 12 px apart (1.4826 · MAD / √2, real
-widening included) and the background's noise at both edges (√2 · √2π · blur · noise / depth); 0.05 px the sampling;
-b half the change of the crack's median width while the blur goes over ± its own uncertainty; 0.35 px the error of
-mask widths on rendered cracks, and the quarter because a mask may be drawn fat or thin.
+with 0.05 px the sampling; s the noise of one width, the lower of two bounds: the curvature of its likelihood (noise of
+the background at both edges) and 1.3 times the differences of widths 12 px apart (1.4826 · MAD / √2, real widening
+included), of which median and shrinkage leave ¾ at most; a the σ of the widest place's width over all blurs and
+darknesses that this crack and its raster leave possible (`LineShape.spread_at`); 0.35 px the error of mask widths on
+rendered cracks, and the quarter because a mask may be drawn fat or thin.
 
 *Below resolution.* A crack is below resolution where even its largest width is less than `min_width_px` times the
 GSD, or less than twice the blur (σ) where the raster is soft: a narrower line looks like the blur alone. Its
@@ -37,15 +38,11 @@ from scipy.ndimage import median_filter
 from shapely.geometry import MultiLineString
 
 from segmentation.georeference import Floats, PixelScale
+from segmentation.measurement.appearance import ASSUMED, CrackAppearance
+from segmentation.measurement.crack_graph import CrackTrace, TracedPath, crack_figures, stretches
+from segmentation.measurement.profiles import Profiles, crack_profiles, joined, unseen
 from segmentation.measurement.skeletons import GroundFrame, Path, centre_paths
-from segmentation.measurement.widths import (
-    ProfileStack,
-    WidthProfile,
-    blur_of,
-    mask_widths,
-    measure_profiles,
-    unblurred,
-)
+from segmentation.measurement.widths import LineShape, fitted_widths, line_shape, mask_widths
 from segmentation.records import CrackMeasure
 
 Bools = npt.NDArray[np.bool_]
@@ -53,6 +50,10 @@ Bools = npt.NDArray[np.bool_]
 _MEDIAN_PX = 7
 _NOISE_LAG_PX = 12
 """Widths this far apart have errors of their own."""
+_ROUGH = 1.3
+"""The noise told by differences is itself uncertain by a third."""
+_NOISE_LEFT = 0.75
+"""What the running median and the shrinkage leave of the noise of one width, at most."""
 _SAMPLING_PX = 0.05
 _DISTANCE_PX = 0.35
 _RESOLVED_BLURS = 2.0
@@ -62,37 +63,6 @@ _MOST_POINTS = 40_000
 _MOST_PROFILED_PATHS = 3000
 _PROFILE_POINTS = 200
 _LIKELY_CRACK = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class TracedPath:
-    """One centre line with its widths."""
-
-    points: Floats
-    """``(N, 2)`` (row, col) in raster pixel-corner coordinates."""
-    piece_m: Floats
-    """``(N − 1,)`` length of each piece."""
-    width_m: Floats
-    """``(N,)`` by profile; NaN where the image does not tell."""
-    distance_width_m: Floats
-    """``(N,)`` between the edges of the mask."""
-    core: Bools
-    """``(N,)`` away from ends and junctions."""
-
-
-@dataclass(frozen=True, slots=True)
-class CrackTrace:
-    """A whole crack, measured once; `crack_result` sums it up, in one or in parts."""
-
-    paths: tuple[TracedPath, ...]
-    """Longest first."""
-    gsd_m: float
-    noise_m: float
-    """Noise of one profile width."""
-    blur_term_m: float
-    """Half the change of the width over the blur's uncertainty."""
-    blur_m: float
-    """σ of the blur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +84,28 @@ def measure_crack(
     scale: PixelScale,
     origin: tuple[int, int],
     min_width_px: float,
+    appearance: CrackAppearance = ASSUMED,
 ) -> CrackResult:
     """Length and width of the one crack whose pixels are given, bool ``(H, W)``.
 
     `image` uint8 ``(H, W, 3)``, `probability` float32 ``(H, W)`` of the class crack in [0, 1], of the same window,
-    which should have a margin of some 16 px around the crack; `origin` is the window's (row, col) in the raster.
+    which should have a margin of some 16 px around the crack; `origin` is the window's (row, col) in the raster;
+    `appearance` is what the raster's other cracks told (`appearance.pooled`).
     Raises ValueError where no pixel is set or the shapes differ.
     """
-    trace = trace_crack(pixels, image=image, probability=probability, scale=scale, origin=origin)
+    trace = trace_crack(pixels, image=image, probability=probability, scale=scale, origin=origin, appearance=appearance)
     result = crack_result(trace, labels=None, label=0, min_width_px=min_width_px)
     if result is None:
         raise ValueError("a crack must have a length, got none")
     return result
+
+
+def appearance_of(
+    pixels: Bools, *, image: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32], scale: PixelScale
+) -> CrackAppearance:
+    """What one crack tells of its raster's blur and of cracks' darkness (`appearance.pooled` puts many together);
+    arguments as `measure_crack`."""
+    return _look(pixels, image=image, probability=probability, scale=scale, appearance=ASSUMED).shape.own
 
 
 def trace_crack(
@@ -135,8 +115,54 @@ def trace_crack(
     probability: npt.NDArray[np.float32],
     scale: PixelScale,
     origin: tuple[int, int],
+    appearance: CrackAppearance = ASSUMED,
 ) -> CrackTrace:
     """Centre lines and widths of one crack; arguments as `measure_crack`."""
+    seen = _look(pixels, image=image, probability=probability, scale=scale, appearance=appearance)
+    frame, paths, core = seen.frame, seen.paths, np.concatenate([path.core for path in seen.paths])
+    fitted, noise = fitted_widths(seen.profiles, seen.shape)
+    cuts = np.cumsum([len(path.points) for path in paths])[:-1]
+    raw = np.split(np.where(core, fitted, np.nan), cuts)
+    widths = [_running_median(width, path.step) for width, path in zip(raw, paths, strict=True)]
+    noise_px = _noise(widths, np.where(core, noise, np.nan), paths)
+    shifts, full = np.split(seen.profiles.shift, cuts), np.split(seen.profiles.fwhm, cuts)
+    corner = np.array(origin, np.float64) + 0.5
+    traced = []
+    for path, shift, width, fwhm in zip(paths, shifts, widths, full, strict=True):
+        line = _shifted(path, shift)
+        traced.append(
+            TracedPath(
+                points=frame.pixel(line) + corner,
+                piece_m=np.hypot(*np.diff(line, axis=0).T) * frame.gsd_m,
+                width_m=_without_noise(width, noise_px, path.step) * frame.gsd_m,
+                distance_width_m=_distance_width(path, ~np.isfinite(width), pixels, frame) * frame.gsd_m,
+                core=path.core,
+                fwhm_px=fwhm,
+                nodes=path.nodes,
+                degrees=path.degrees,
+            )
+        )
+    return CrackTrace(paths=tuple(traced), scale=scale, noise_m=noise_px * frame.gsd_m, shape=seen.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Centre lines and what the image shows across them."""
+
+    frame: GroundFrame
+    paths: tuple[Path, ...]
+    profiles: Profiles
+    shape: LineShape
+
+
+def _look(
+    pixels: Bools,
+    *,
+    image: npt.NDArray[np.uint8],
+    probability: npt.NDArray[np.float32],
+    scale: PixelScale,
+    appearance: CrackAppearance,
+) -> _Look:
     if image.shape != (*pixels.shape, 3) or probability.shape != pixels.shape:
         raise ValueError(
             f"image and probability must cover the crack's window {pixels.shape}, "
@@ -147,37 +173,12 @@ def trace_crack(
     step_px = max(1.0, np.count_nonzero(pixels) / 4 / _MOST_POINTS)
     paths = centre_paths(pixels, frame=frame, step_px=step_px)
     foreign = pixels | (probability >= _LIKELY_CRACK)
-    stack = ProfileStack()
-    profiles = [
-        measure_profiles(path, image=image, foreign=foreign, frame=frame, stack=stack)
-        if number < _MOST_PROFILED_PATHS
-        else _unseen(path)
-        for number, path in enumerate(paths)
-    ]
-    blur, blur_spread = blur_of(stack)
-    raw = [np.where(path.core, unblurred(p.fwhm, blur), np.nan) for p, path in zip(profiles, paths, strict=True)]
-    widths = [_running_median(width, path.step) for width, path in zip(raw, paths, strict=True)]
-    noise_px = _noise(widths, profiles, paths, blur)
-    corner = np.array(origin, np.float64) + 0.5
-    traced = []
-    for path, profile, width in zip(paths, profiles, widths, strict=True):
-        line = _shifted(path, profile)
-        traced.append(
-            TracedPath(
-                points=frame.pixel(line) + corner,
-                piece_m=np.hypot(*np.diff(line, axis=0).T) * frame.gsd_m,
-                width_m=_without_noise(width, noise_px, path.step) * frame.gsd_m,
-                distance_width_m=_distance_width(path, pixels, frame) * frame.gsd_m,
-                core=path.core,
-            )
-        )
-    return CrackTrace(
-        paths=tuple(traced),
-        gsd_m=frame.gsd_m,
-        noise_m=noise_px * frame.gsd_m,
-        blur_term_m=_blur_term(raw, profiles, blur, blur_spread) * frame.gsd_m,
-        blur_m=blur * frame.gsd_m,
-    )
+    shown = paths[:_MOST_PROFILED_PATHS]
+    profiles = crack_profiles(shown, image=image, foreign=foreign, frame=frame)
+    hidden = sum(len(path.points) for path in paths[len(shown) :])
+    profiles = joined(profiles, unseen(hidden)) if hidden else profiles
+    shape = line_shape(profiles, np.concatenate([path.core for path in paths]), appearance)
+    return _Look(frame, paths, profiles, shape)
 
 
 def crack_result(
@@ -191,19 +192,20 @@ def crack_result(
         np.full(len(path.points) - 1, label, np.int32) if labels is None else labels[n]
         for n, path in enumerate(trace.paths)
     ]
+    pieces = [piece_labels == label for piece_labels in chosen]
     lines, length_m = [], 0.0
-    for path, piece_labels in zip(trace.paths, chosen, strict=True):
-        for start, stop in _stretches(piece_labels == label):
+    for path, own in zip(trace.paths, pieces, strict=True):
+        for start, stop in stretches(own):
             lines.append(path.points[start : stop + 1, ::-1])
             length_m += float(path.piece_m[start:stop].sum())
     if not lines:
         return None
-    masks = [_points_of(piece_labels == label) for piece_labels in chosen]
-    measure = _measure(trace, masks, length_m=length_m, min_width_px=min_width_px)
+    measure = _measure(trace, pieces, length_m=length_m, min_width_px=min_width_px)
     return CrackResult(measure, MultiLineString(lines), measure.max_width_mm < measure.resolvable_width_mm)
 
 
-def _measure(trace: CrackTrace, masks: list[Bools], *, length_m: float, min_width_px: float) -> CrackMeasure:
+def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_width_px: float) -> CrackMeasure:
+    masks = [_points_of(own) for own in pieces]
     points = np.concatenate([path.points[mask] for path, mask in zip(trace.paths, masks, strict=True)])
     by_profile = np.concatenate([path.width_m[mask] for path, mask in zip(trace.paths, masks, strict=True)])
     by_distance = np.concatenate([path.distance_width_m[mask] for path, mask in zip(trace.paths, masks, strict=True)])
@@ -212,15 +214,19 @@ def _measure(trace: CrackTrace, masks: list[Bools], *, length_m: float, min_widt
     use_profile = told.sum() >= max(3, core.sum() / 2)
     if use_profile:
         width, places = by_profile[told], points[told]
-        variance = (_SAMPLING_PX * trace.gsd_m) ** 2 + trace.noise_m**2 + trace.blur_term_m**2
+        seen = np.concatenate([path.fwhm_px[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
+        shape_px = trace.shape.spread_at(float(seen[width.argmax()]))
+        variance = (_SAMPLING_PX**2 + shape_px**2) * trace.gsd_m**2 + (_NOISE_LEFT * trace.noise_m) ** 2
         uncertainty_m = 2 * float(np.sqrt(variance))
     else:
-        where = core if core.any() else np.ones(core.size, np.bool_)
+        where = np.isfinite(by_distance)
+        where &= core if (core & where).any() else True
         width, places = by_distance[where], points[where]
         scatter = 1.4826 * float(np.median(np.abs(width - np.median(width))))
         uncertainty_m = 2 * float(np.hypot(_DISTANCE_PX * trace.gsd_m, scatter))
         uncertainty_m = max(uncertainty_m, float(width.max()) / 4)
     widest = int(width.argmax())
+    figures = crack_figures(trace, pieces, by_profile=bool(use_profile))
     return CrackMeasure(
         length_m=length_m,
         max_width_mm=float(width[widest]) * 1e3,
@@ -229,8 +235,14 @@ def _measure(trace: CrackTrace, masks: list[Bools], *, length_m: float, min_widt
         width_uncertainty_mm=uncertainty_m * 1e3,
         width_method="profile" if use_profile else "distance",
         widest_at=(float(places[widest, 0]), float(places[widest, 1])),
-        resolvable_width_mm=max(min_width_px * trace.gsd_m, _RESOLVED_BLURS * trace.blur_m) * 1e3,
+        resolvable_width_mm=max(min_width_px * trace.gsd_m, _RESOLVED_BLURS * trace.shape.blur_px * trace.gsd_m) * 1e3,
         profile=_longest_profile(trace, masks, use_profile),
+        median_width_mm=float(np.median(width)) * 1e3,
+        orientation_deg=figures.orientation_deg,
+        tortuosity=figures.tortuosity,
+        branches=figures.branches,
+        ends=figures.ends,
+        junction_count=figures.junctions,
     )
 
 
@@ -242,12 +254,6 @@ def _longest_profile(trace: CrackTrace, masks: list[Bools], use_profile: bool) -
     at = np.flatnonzero(mask & np.isfinite(width))
     at = at[:: max(1, -(-at.size // _PROFILE_POINTS))]
     return tuple((float(along[k] - along[at[0]]), float(width[k] * 1e3)) for k in at)
-
-
-def _stretches(chosen: Bools) -> list[tuple[int, int]]:
-    """Half-open runs of True."""
-    change = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
-    return list(zip(change[::2].tolist(), change[1::2].tolist(), strict=True))
 
 
 def _points_of(pieces: Bools) -> Bools:
@@ -268,22 +274,22 @@ def _running_median(width: Floats, step: float) -> Floats:
     return np.where(known, median_filter(filled, size=size, mode="nearest"), np.nan)
 
 
-def _distance_width(path: Path, pixels: Bools, frame: GroundFrame) -> Floats:
-    """Width between the edges of the mask in ground pixels, at least half a pixel."""
-    return _running_median(np.maximum(mask_widths(path, pixels=pixels, frame=frame), 0.5), path.step)
+def _distance_width(path: Path, wanted: Bools, pixels: Bools, frame: GroundFrame) -> Floats:
+    """Width between the edges of the mask in ground pixels, at least half a pixel; NaN but where wanted."""
+    widths = mask_widths(path, wanted=wanted, pixels=pixels, frame=frame)
+    return _running_median(np.maximum(widths, 0.5), path.step)
 
 
-def _noise(widths: list[Floats], profiles: list[WidthProfile], paths: Sequence[Path], blur: float) -> float:
+def _noise(widths: list[Floats], fitted: Floats, paths: Sequence[Path]) -> float:
     """Noise of one smoothed width in ground pixels; 0 where there are too few to tell.
 
     Either of two bounds may be the lower: differences along the crack hold its real widening too, and the
     background beside it may be rougher than what blurs its edges.
     """
-    shares = np.concatenate([p.noise[np.isfinite(width)] for p, width in zip(profiles, widths, strict=True)])
-    if shares.size == 0:
+    known = fitted[np.isfinite(fitted)]
+    if known.size == 0:
         return 0.0
-    # An edge of slope depth / (σ·√2π) is displaced by noise / slope; a width has two edges.
-    at_edges = 2**0.5 * (2 * np.pi) ** 0.5 * blur * float(np.median(shares))
+    at_edges = float(np.median(known))
     differences = []
     for width, path in zip(widths, paths, strict=True):
         lag = max(1, round(_NOISE_LAG_PX / path.step))
@@ -291,7 +297,7 @@ def _noise(widths: list[Floats], profiles: list[WidthProfile], paths: Sequence[P
     apart = np.concatenate(differences)
     apart = apart[np.isfinite(apart)]
     along = 1.4826 * float(np.median(np.abs(apart))) / 2**0.5 if apart.size else at_edges
-    return float(min(along, at_edges))
+    return float(min(_ROUGH * along, at_edges))
 
 
 def _without_noise(width: Floats, noise: float, step: float) -> Floats:
@@ -300,30 +306,15 @@ def _without_noise(width: Floats, noise: float, step: float) -> Floats:
         return width
     mean = float(width[known].mean())
     excess = width - mean
-    places = max(2.0, np.count_nonzero(known) * step / _NOISE_LAG_PX)
+    places = max(2.0, np.count_nonzero(known) * step / _MEDIAN_PX)
     explained = 2 * np.log(places) * noise**2
     kept = np.maximum(0.0, 1 - explained / np.maximum(excess**2, 1e-12))
     result: Floats = mean + excess * kept
     return result
 
 
-def _blur_term(raw: list[Floats], profiles: list[WidthProfile], blur: float, spread: float) -> float:
-    fwhm = np.concatenate([p.fwhm[np.isfinite(width)] for p, width in zip(profiles, raw, strict=True)])
-    if fwhm.size == 0:
-        return 0.0
-    typical = np.array([np.median(fwhm)])
-    low, high = unblurred(typical, blur * (1 + spread)), unblurred(typical, blur * (1 - spread))
-    return float(abs(high - low)[0]) / 2
-
-
-def _shifted(path: Path, profile: WidthProfile) -> Floats:
+def _shifted(path: Path, shift: Floats) -> Floats:
     """The path moved to the middle of the dark line where the image shows it."""
-    shift = np.nan_to_num(profile.shift)
     limit = np.maximum(path.half_width * 0.5, 0.5)
-    moved: Floats = path.points + np.clip(shift, -limit, limit)[:, None] * path.normals
+    moved: Floats = path.points + np.clip(np.nan_to_num(shift), -limit, limit)[:, None] * path.normals
     return moved
-
-
-def _unseen(path: Path) -> WidthProfile:
-    nothing = np.full(len(path.points), np.nan)
-    return WidthProfile(nothing, nothing, nothing)

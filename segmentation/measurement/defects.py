@@ -7,22 +7,22 @@ counted, never silently lost.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import shapely
-from shapely.geometry import MultiLineString, MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
 from segmentation.classes import DEFECT_CLASSES, PixelClass
 from segmentation.georeference import Georeference, PixelScale
+from segmentation.measurement.appearance import ASSUMED, CrackAppearance
 from segmentation.measurement.components import Component, ComponentPart, component_pixels, part_pixels
-from segmentation.measurement.cracks import CrackResult, CrackTrace, crack_result, trace_crack
+from segmentation.measurement.crack_graph import CrackTrace
+from segmentation.measurement.cracks import CrackResult, appearance_of, crack_result, trace_crack
+from segmentation.measurement.merging import merged_defect, to_lonlat
 from segmentation.measurement.rust import RustResult, measure_rust
 from segmentation.measurement.structures import OUTSIDE, StructureIndex
-from segmentation.records import CrackMeasure, Defect
+from segmentation.records import Defect
 from segmentation.windows import Window
 
 Bools = npt.NDArray[np.bool_]
@@ -30,6 +30,11 @@ Labels = npt.NDArray[np.int32]
 
 MARGIN_PX = 16
 """Margin around a component that the width profiles need on both sides."""
+
+_MOST_TELLING_CRACKS = 32
+"""So many cracks of a raster are asked for its blur and darkness."""
+_MOST_TELLING_PX = 1_000_000
+"""Pixels of the largest window that is read for it."""
 
 _FOREIGN = -2
 """Label of a place that another raster owns."""
@@ -55,6 +60,8 @@ class MeasuredComponent:
     """Length of the crack left out."""
     omitted_area_m2: float = 0.0
     """Area of what was left out."""
+    short_cracks: tuple[Defect, ...] = ()
+    """The crack left out, measured: it is listed all the same where it continues others (`joining`)."""
 
 
 def measuring_parts(component: Component, *, max_window_px: int) -> tuple[ComponentPart, ...]:
@@ -80,7 +87,7 @@ def merged(pieces: Sequence[MeasuredComponent]) -> MeasuredComponent:
         for defect in piece.defects:
             by_structure.setdefault(defect.structure_id, []).append(defect)
     return MeasuredComponent(
-        defects=tuple(_merged_defect(by_structure[name]) for name in sorted(by_structure)),
+        defects=tuple(merged_defect(by_structure[name]) for name in sorted(by_structure)),
         outside_px=sum(piece.outside_px for piece in pieces),
         outside_area_m2=sum(piece.outside_area_m2 for piece in pieces),
         outside_length_m=sum(piece.outside_length_m for piece in pieces),
@@ -88,6 +95,7 @@ def merged(pieces: Sequence[MeasuredComponent]) -> MeasuredComponent:
         omitted_rust=sum(piece.omitted_rust for piece in pieces),
         omitted_length_m=sum(piece.omitted_length_m for piece in pieces),
         omitted_area_m2=sum(piece.omitted_area_m2 for piece in pieces),
+        short_cracks=tuple(crack for piece in pieces for crack in piece.short_cracks),
     )
 
 
@@ -107,6 +115,37 @@ def omitted_unread(
     return None
 
 
+def telling_cracks(components: Sequence[Component]) -> tuple[Component, ...]:
+    """The cracks of a raster that show its blur and their darkness best: the widest by area per length of the window.
+
+    The same for any order of the components and any blocks.
+    """
+
+    def breadth(component: Component) -> float:
+        return component.area_px / max(component.window.shape)
+
+    cracks = [c for c in components if c.pixel_class == PixelClass.CRACK and c.window.area_px <= _MOST_TELLING_PX]
+    return tuple(sorted(cracks, key=lambda c: (-breadth(c), c.anchor))[:_MOST_TELLING_CRACKS])
+
+
+def look_at(
+    component: Component,
+    *,
+    mask: npt.NDArray[np.uint8],
+    probability: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.uint8],
+    window: Window,
+    georeference: Georeference,
+) -> CrackAppearance:
+    """What one crack tells of its raster (`appearance.pooled`); arguments as `cut_and_measure`."""
+    return appearance_of(
+        component_pixels(mask, window=window, component=component),
+        image=image,
+        probability=probability[DEFECT_CLASSES.index(PixelClass.CRACK)].astype(np.float32) / 255,
+        scale=georeference.scale_at((window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2),
+    )
+
+
 def cut_and_measure(
     component: Component,
     *,
@@ -122,6 +161,7 @@ def cut_and_measure(
     min_crack_length_px: float,
     min_rust_area_px: float,
     part: ComponentPart | None = None,
+    appearance: CrackAppearance = ASSUMED,
 ) -> MeasuredComponent:
     """Defects of one component, with ids left "".
 
@@ -131,7 +171,8 @@ def cut_and_measure(
 
     A crack counts as too short by the length of the whole component, so that a cut omits nothing. With a `part` of a
     component that its block cut off (`measuring_parts`), what lies in the block is measured, and nothing is too
-    short. Raises ValueError where the arrays do not match the window or do not show the component.
+    short. `appearance` is what the raster's most telling cracks showed (`telling_cracks`, `look_at`).
+    Raises ValueError where the arrays do not match the window or do not show the component.
     """
     for name, shape in (("probability", probability.shape[1:]), ("image", image.shape[:2]), ("owned", owned.shape)):
         if shape != window.shape:
@@ -162,11 +203,21 @@ def cut_and_measure(
         if component.area_px < min_rust_area_px:
             return MeasuredComponent(omitted_rust=1, omitted_area_m2=cut.area_m2(pixels & owned))
         return cut.rust()
-    trace = trace_crack(pixels, image=image, probability=chance.astype(np.float32) / 255, scale=scale, origin=origin)
+    trace = trace_crack(
+        pixels,
+        image=image,
+        probability=chance.astype(np.float32) / 255,
+        scale=scale,
+        origin=origin,
+        appearance=appearance,
+    )
     length_m = sum(float(path.piece_m.sum()) for path in trace.paths)
     if not cut_off and length_m < min_crack_length_px * scale.gsd_m:
         return MeasuredComponent(
-            omitted_cracks=1, omitted_length_m=length_m, omitted_area_m2=cut.area_m2(pixels & owned)
+            omitted_cracks=1,
+            omitted_length_m=length_m,
+            omitted_area_m2=cut.area_m2(pixels & owned),
+            short_cracks=cut.crack(trace, min_width_px=min_width_px).defects,
         )
     return cut.crack(trace, min_width_px=min_width_px)
 
@@ -243,7 +294,7 @@ class _Cut:
             raster_name=self.raster_name,
             window=self._window_of(piece, outline),
             pixel_geometry=outline,
-            geometry=_to_lonlat(outline, self.georeference),
+            geometry=to_lonlat(outline, self.georeference),
             area_m2=self.area_m2(piece),
             confidence=float(self.chance[shown].mean()) / 255,
             crack=found.measure if isinstance(found, CrackResult) else None,
@@ -259,54 +310,3 @@ class _Cut:
         return Window(
             int(np.floor(row_start)), int(np.ceil(row_stop)), int(np.floor(col_start)), int(np.ceil(col_stop))
         ).clip(self.georeference.height, self.georeference.width)
-
-
-def _merged_defect(parts: Sequence[Defect]) -> Defect:
-    if len(parts) == 1:
-        return parts[0]
-    area_m2 = sum(part.area_m2 for part in parts)
-    weights = [max(part.area_m2, 1e-12) for part in parts]
-    measures = [part.crack for part in parts if part.crack is not None]
-    return replace(
-        parts[0],
-        window=reduce(Window.union, (part.window for part in parts)),
-        pixel_geometry=_put_together([part.pixel_geometry for part in parts]),
-        geometry=None if parts[0].geometry is None else _put_together([p.geometry for p in parts if p.geometry]),
-        area_m2=area_m2,
-        confidence=float(np.average([part.confidence for part in parts], weights=weights)),
-        crack=_merged_measure(measures) if measures else None,
-        below_resolution=all(part.below_resolution for part in parts),
-    )
-
-
-def _merged_measure(measures: Sequence[CrackMeasure]) -> CrackMeasure:
-    # A width told by the image stands above one told by the mask alone.
-    told = [measure for measure in measures if measure.width_method == "profile"] or list(measures)
-    lengths = [measure.length_m for measure in told]
-    widest = max(told, key=lambda measure: measure.max_width_mm)
-    return replace(
-        widest,
-        length_m=sum(measure.length_m for measure in measures),
-        p95_width_mm=max(measure.p95_width_mm for measure in told),
-        mean_width_mm=float(np.average([measure.mean_width_mm for measure in told], weights=lengths)),
-        width_uncertainty_mm=max(measure.width_uncertainty_mm for measure in told),
-        resolvable_width_mm=max(measure.resolvable_width_mm for measure in told),
-    )
-
-
-def _put_together(geometries: Sequence[BaseGeometry]) -> BaseGeometry:
-    if geometries[0].geom_type == "MultiLineString":
-        return MultiLineString([line for geometry in geometries for line in geometry.geoms])
-    union = shapely.union_all(geometries)
-    return MultiPolygon([part for part in getattr(union, "geoms", [union]) if part.geom_type == "Polygon"])
-
-
-def _to_lonlat(geometry: BaseGeometry, georeference: Georeference) -> BaseGeometry | None:
-    if georeference.is_local:
-        return None
-
-    def place(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.stack(georeference.lonlat_from_pixel(points[:, 1], points[:, 0]), axis=1)
-
-    moved: BaseGeometry = shapely.transform(geometry, place)
-    return moved

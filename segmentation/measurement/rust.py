@@ -1,6 +1,13 @@
-"""Area and outline of a rust patch."""
+"""Area and outline of a rust patch, what a rust percentage is of, and how far staining is told from rust.
+
+The classes of a mask are crack and rust. Rust-coloured staining (of concrete below a bearing, of paint below a bolt)
+falls into the class rust. Where components of steel are given, what lies off them is set apart as staining or rust of
+something else; on the steel itself, and where no component is given, staining is not told from rust.
+"""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +22,25 @@ _EXACT_VERTICES = 4000
 _SIMPLIFY_PX = 0.75
 _AREA_TOLERANCE = 0.01
 
+_STEEL = ("steel", "iron", "metal", "stahl", "acier", "acero")
+_NOT_STEEL = ("concrete", "beton", "béton", "hormigón", "hormigon", "stainless", "edelstahl", "inox")
+
+OF_FOOTPRINT: Final = "inspected area of the footprint, as seen in the raster"
+"""Denominator of a rust percentage where no components of steel were inspected."""
+OF_STEEL: Final = "inspected area of the steel components, as seen in the raster"
+"""Denominator of a rust percentage where some were."""
+OF_REST: Final = "inspected area of the footprint outside its components of other materials, as seen in the raster"
+"""Denominator where a structure of steel has components, none of them of steel."""
+STAINING_ON_STEEL: Final = "staining on the steel is not told from rust: one class holds both"
+STAINING_BESIDE_STEEL: Final = (
+    "what has the colour of rust off the steel components is set apart: staining, or rust of something else; "
+    "staining on the steel is not told from rust: one class holds both"
+)
+STAINING_ELSEWHERE: Final = (
+    "the material is not steel: what has the colour of rust is staining, or rust of embedded or attached steel; "
+    "one class holds them all"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RustResult:
@@ -24,6 +50,13 @@ class RustResult:
     """Geodesic area of its pixels."""
     outline: MultiPolygon
     """Outline with holes as (col, row) in raster pixel-corner coordinates; a pixel's centre is index + 0.5."""
+
+
+@lru_cache(maxsize=4096)
+def is_steel(material: str) -> bool:
+    """Whether a material rusts as a painted steel surface does: the rule of the shipped tables of rust."""
+    told = material.casefold()
+    return any(word in told for word in _STEEL) and not any(word in told for word in _NOT_STEEL)
 
 
 def measure_rust(pixels: npt.NDArray[np.bool_], *, scale: PixelScale, origin: tuple[int, int]) -> RustResult:

@@ -15,19 +15,13 @@ from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 from segmentation.georeference import Floats, PixelScale
+from segmentation.measurement.skeleton_graph import Branch, pruned, skeleton_graph
 
 Bools = npt.NDArray[np.bool_]
 
 SMOOTHING_PX = 2.5
 """Gaussian smoothing of a centre line. Enough that the staircase of a skeleton (up to 8 % of its length) is gone,
 and little enough that an arc of 20 px radius is drawn in by less than σ²/2r = 0.16 px."""
-
-_SPUR_HALF_WIDTHS = 1.5
-_SPUR_PX = 1.5
-"""A side branch not longer than 1.5 half-widths + 1.5 px ends inside the crack's own ragged rim."""
-_PRUNING_ROUNDS = 6
-_JUNCTION_PX = 2.0
-"""Junction pixels this near are one junction."""
 
 
 class GroundFrame:
@@ -66,6 +60,10 @@ class Path:
     """``(N,)`` ground pixels from the line to the nearest pixel centre outside the crack."""
     core: Bools
     """``(N,)`` whether the width can be measured here: away from ends and junctions."""
+    nodes: tuple[int, int]
+    """Nodes of the graph that it begins and ends at."""
+    degrees: tuple[int, int]
+    """How many lines meet there."""
 
     @property
     def step(self) -> float:
@@ -78,22 +76,6 @@ class Path:
         return self.step * (len(self.points) - 1)
 
 
-@dataclass(slots=True)
-class _Branch:
-    """A branch of the graph while it is pruned and joined."""
-
-    start: int
-    stop: int
-    points: Floats
-
-    @property
-    def length(self) -> float:
-        return float(np.hypot(*np.diff(self.points, axis=0).T).sum())
-
-    def reversed(self) -> "_Branch":
-        return _Branch(self.stop, self.start, self.points[::-1])
-
-
 def centre_paths(pixels: Bools, *, frame: GroundFrame, step_px: float) -> tuple[Path, ...]:
     """Centre lines of one crack, bool ``(H, W)``, with points every `step_px` ground pixels, longest first.
 
@@ -103,7 +85,7 @@ def centre_paths(pixels: Bools, *, frame: GroundFrame, step_px: float) -> tuple[
     if not pixels.any():
         raise ValueError("a crack must have at least one pixel, got none")
     rim = _rim(pixels, frame)
-    branches, degrees = _pruned(_graph(_skeleton(pixels), frame), rim)
+    branches, degrees = pruned(skeleton_graph(_skeleton(pixels), frame.ground), rim)
     paths = [path for branch in branches if (path := _path(branch, degrees, pixels, rim, frame, step_px)) is not None]
     if not paths:
         paths = [_main_axis(pixels, frame, rim)]
@@ -127,120 +109,8 @@ def _skeleton(pixels: Bools) -> Bools:
     return skeleton
 
 
-def _graph(skeleton: Bools, frame: GroundFrame) -> list[_Branch]:
-    """Branches between ends and junctions; junction pixels side by side are one node."""
-    if int(np.count_nonzero(skeleton)) < 2:
-        return []
-    # skan brings numba with it, a second of import that whoever measures no crack need not wait for.
-    from skan import Skeleton
-
-    graph = Skeleton(skeleton, keep_images=False)
-    branches = []
-    for number in range(graph.n_paths):
-        nodes = graph.path(number)
-        branches.append(
-            _Branch(int(nodes[0]), int(nodes[-1]), frame.ground(graph.path_coordinates(number).astype(np.float64)))
-        )
-    return _with_whole_junctions(branches)
-
-
-def _with_whole_junctions(branches: list[_Branch]) -> list[_Branch]:
-    degree = _degrees(branches)
-    parent: dict[int, int] = {}
-
-    def root(node: int) -> int:
-        while node in parent:
-            node = parent[node]
-        return node
-
-    kept = []
-    for branch in branches:
-        tiny = branch.start != branch.stop and branch.length <= _JUNCTION_PX
-        if tiny and degree[branch.start] > 2 and degree[branch.stop] > 2:
-            one, other = root(branch.start), root(branch.stop)
-            if one != other:
-                parent[max(one, other)] = min(one, other)
-        else:
-            kept.append(branch)
-    joined = [_Branch(root(branch.start), root(branch.stop), branch.points) for branch in kept]
-    # A tiny loop inside what is one junction now is no branch.
-    return [b for b in joined if b.start != b.stop or b.length > 2 * _JUNCTION_PX]
-
-
-def _degrees(branches: list[_Branch]) -> dict[int, int]:
-    degree: dict[int, int] = {}
-    for branch in branches:
-        for node in (branch.start, branch.stop):
-            degree[node] = degree.get(node, 0) + 1
-    return degree
-
-
-def _pruned(branches: list[_Branch], rim: cKDTree) -> tuple[list[_Branch], dict[int, int]]:
-    for _ in range(_PRUNING_ROUNDS):
-        branches = _joined(branches)
-        spurs = _spurs(branches, rim)
-        if not spurs:
-            break
-        branches = [branch for number, branch in enumerate(branches) if number not in spurs]
-    branches = _joined(branches)
-    return branches, _degrees(branches)
-
-
-def _spurs(branches: list[_Branch], rim: cKDTree) -> set[int]:
-    """Branches from a junction to an open end that do not reach out of the crack's own width."""
-    degree = _degrees(branches)
-    at_junction: dict[int, list[tuple[float, int]]] = {}
-    for number, branch in enumerate(branches):
-        ends = (degree[branch.start], degree[branch.stop])
-        if min(ends) != 1 or max(ends) < 3:
-            continue
-        junction, place = (branch.start, branch.points[0]) if ends[0] > 1 else (branch.stop, branch.points[-1])
-        limit = _SPUR_HALF_WIDTHS * float(rim.query(place)[0]) + _SPUR_PX
-        if branch.length <= limit:
-            at_junction.setdefault(junction, []).append((branch.length, number))
-    spurs: set[int] = set()
-    for junction, candidates in at_junction.items():
-        rest = degree[junction] - len(candidates)
-        # Where nothing but spurs meet, the two longest are the crack.
-        keep = 0 if rest >= 1 else 2
-        spurs.update(number for _, number in sorted(candidates)[: len(candidates) - keep])
-    return spurs
-
-
-def _joined(branches: list[_Branch]) -> list[_Branch]:
-    """Branches joined where only two of them meet."""
-    degree = _degrees(branches)
-    at: dict[int, list[int]] = {}
-    for number, branch in enumerate(branches):
-        at.setdefault(branch.start, []).append(number)
-        at.setdefault(branch.stop, []).append(number)
-    used: set[int] = set()
-    result = []
-
-    def grow(branch: _Branch) -> _Branch:
-        parts = [branch.points]
-        stop = branch.stop
-        while degree[stop] == 2:
-            onward = [number for number in at[stop] if number not in used]
-            if not onward:
-                break
-            used.add(onward[0])
-            following = branches[onward[0]]
-            if following.start != stop:
-                following = following.reversed()
-            parts.append(following.points[1:] if np.allclose(following.points[0], parts[-1][-1]) else following.points)
-            stop = following.stop
-        return _Branch(branch.start, stop, np.concatenate(parts))
-
-    for number, branch in enumerate(branches):
-        if number not in used:
-            used.add(number)
-            result.append(grow(grow(branch).reversed()))
-    return result
-
-
 def _path(
-    branch: _Branch, degrees: dict[int, int], pixels: Bools, rim: cKDTree, frame: GroundFrame, step_px: float
+    branch: Branch, degrees: dict[int, int], pixels: Bools, rim: cKDTree, frame: GroundFrame, step_px: float
 ) -> Path | None:
     points = branch.points
     if len(points) < 2:
@@ -264,7 +134,10 @@ def _path(
             # Within a width of an open end profiles miss the line's side; near a junction, they cross the other branch.
             at_end = min(2 * typical + 3, 0.3 * along[-1])
             core &= from_end > (at_end if is_open else 2 * max(float(half_width[end]), typical) + 1)
-    return Path(line, _normals(line, step_px, closed), half_width, core)
+    ends = (branch.start, branch.stop)
+    return Path(
+        line, _normals(line, step_px, closed), half_width, core, ends, (degrees[branch.start], degrees[branch.stop])
+    )
 
 
 def _smooth_open(
@@ -340,4 +213,4 @@ def _main_axis(pixels: Bools, frame: GroundFrame, rim: cKDTree) -> Path:
     half = np.sqrt(12 * values[1]) / 2 * vectors[:, 1]
     line = np.stack([centre - half, centre + half])
     normal = np.array([-half[1], half[0]]) / np.hypot(*half)
-    return Path(line, np.stack([normal, normal]), np.asarray(rim.query(line)[0]), np.zeros(2, np.bool_))
+    return Path(line, np.stack([normal, normal]), np.asarray(rim.query(line)[0]), np.zeros(2, np.bool_), (0, 1), (1, 1))

@@ -1,10 +1,15 @@
 """Width of a crack from the image's darkness across it.
 
-The grey value along a line across a crack is a box (the crack) seen through the blur of lens, pixel and
-resampling. Its full width at half of its own depth (FWHM) is the crack's width where the crack is wide against
-the blur, and stays above the blur's own FWHM where it is not. The bias in between is known: it depends on
-width / blur alone, and is taken off with the inverse of this very estimator applied to ideal profiles
-(`_unblurred`). The blur is estimated from the crack's own edges where it is wide enough, else assumed.
+The grey value across a crack is a box (the crack: width w, darkness r) seen through a Gaussian blur σ of lens, pixel
+and resampling:
+
+    darkness(x) = r · [Φ((x + w/2)/σ) − Φ((x − w/2)/σ)]
+
+*The crack as a whole* tells σ and r (`line_shape`): mean profiles of its places of like width are compared with all
+boxes of a grid; the likelihood times the raster's prior (`segmentation.measurement.appearance`) gives σ and r with
+their uncertainty, and what that uncertainty makes of the width. *Each place* then has the width w of greatest
+likelihood at that σ, its own darkness within 10 % of r (`fitted_widths`). Where w is large against σ the edges decide
+this; where it is small, the darkness summed across, r · w, does: the two are one formula.
 """
 
 from dataclasses import dataclass
@@ -12,321 +17,230 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d, map_coordinates, median_filter, spline_filter
+from scipy.ndimage import map_coordinates
 from scipy.special import erf
 
 from segmentation.georeference import Floats
+from segmentation.measurement.appearance import CrackAppearance, Estimate
+from segmentation.measurement.profiles import ACROSS_PX, ACROSS_STEP_PX, Profiles, falls_below
 from segmentation.measurement.skeletons import GroundFrame, Path
 
 Bools = npt.NDArray[np.bool_]
+Floats32 = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.intp]
 
-ASSUMED_BLUR_PX = 0.85
-"""Blur (σ) of a drone raster where the crack itself does not show it: lens, pixel box (1/√12) and resampling."""
-ASSUMED_BLUR_SPREAD = 0.35
-"""Relative uncertainty (σ) of the assumed blur: sharp rasters have 0.65 px, soft ones 1.2 px and more."""
-_BLURS_PX = np.geomspace(0.45, 2.6, 50)
-"""Blurs that are tried."""
+_BLURS_PX = np.geomspace(0.45, 2.5, 36)
+"""Blurs that are tried, 5 % apart."""
+_DARKNESSES = np.geomspace(0.1, 0.95, 36)
+"""Darknesses that are tried, 6 % apart."""
+_WIDTHS = 12
+"""Widths that a mean profile is compared with, for each blur about the one that its full width speaks for."""
+_FINE_WIDTHS_PX = np.concatenate([np.arange(0.1, 4.0, 0.1), np.arange(4.0, 12.3, 0.25)])
+"""Widths that single profiles are compared with."""
+_BIN_EDGES_PX = np.arange(1.5, 13.1, 0.5)
+"""Limits of the full widths that are averaged together."""
+_MOST_BINS = 4
 _LEAST_MISFIT = 0.02
-"""Share of the depth by which a real profile differs from an ideal one at best."""
-
-_ACROSS_PX = 0.25
-"""Sampling across the crack."""
-_FLANK_PX = 6.0
-"""Width of the strip on each side from which the background is taken."""
-_ALONG_PX = 1.5
-"""Profiles are averaged along the crack over this σ."""
-_CHUNK = 256
-_LEAST_CONTRAST = 6.0
-"""Grey levels: less is no crack that the image shows."""
-_LEAST_SIGNAL_TO_NOISE = 4.0
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+"""Share of the darkness by which a real profile differs from an ideal one at best."""
+_MEAN_MISFIT = 0.03
+"""The same for mean profiles, whose places are not quite alike."""
+_OWN_DARKNESS_SPREAD = 0.10
+"""How much the darkness differs along one crack."""
+_TELLING_BLURS = 4.0
+"""A full width of fewer σ of blur may be a pale wide crack or a dark thin one, and tells neither blur nor darkness."""
+_WIDE_PX = 11.0
+"""From here on the full width at half depth is the width: the blur does not reach the middle."""
 
 
 @dataclass(frozen=True, slots=True)
-class WidthProfile:
-    """Widths along one path, in ground pixels."""
+class LineShape:
+    """What a crack as a whole shows."""
 
-    fwhm: Floats
-    """``(N,)`` full width at half depth, blur and all; NaN where the image does not tell."""
-    noise: Floats
-    """``(N,)`` noise of the background beside the line as a share of the line's depth; NaN as `fwhm`."""
-    shift: Floats
-    """``(N,)`` from the path to the middle of the dark line, along the normal."""
+    blur_px: float
+    darkness: float
+    own: CrackAppearance
+    """What this crack tells of blur and darkness without any prior: wide spreads where it is narrow."""
+    seen_px: Floats
+    """``(B,)`` full widths at which `spread_px` is known, ascending; empty where too little was seen."""
+    spread_px: Floats
+    """``(B,)`` σ of the width there, as far as blur and darkness are uncertain."""
 
-
-@dataclass(frozen=True, slots=True)
-class FullWidth:
-    """What a set of profiles ``(N, M)`` shows, each ``(N,)``, NaN where it shows no clear dark line."""
-
-    fwhm: Floats
-    middle: Floats
-    noise: Floats
-    """Noise of the background as a share of the line's depth."""
-    deficit: Floats
-    """``(N, M)`` depth below the background."""
+    def spread_at(self, fwhm: float) -> float:
+        """σ of the width of a line of this full width, from the uncertainty of blur and darkness."""
+        return float(np.interp(fwhm, self.seen_px, self.spread_px)) if self.seen_px.size else 0.0
 
 
-class ProfileStack:
-    """Profiles of like width, averaged: together they show the blur that no single one shows for its noise."""
-
-    ACROSS = np.arange(-32, 33) * _ACROSS_PX
-    """Places across the line, ``(65,)``."""
-    BINS_PX = np.arange(1.5, 9.01, 0.75)
-    """Limits of the full widths that are averaged together."""
-
-    def __init__(self) -> None:
-        self._sum = np.zeros((self.BINS_PX.size + 1, self.ACROSS.size))
-        self._count = np.zeros(self.BINS_PX.size + 1)
-
-    def add(self, deficit: Floats, across: Floats, fwhm: Floats) -> None:
-        """Take in profiles ``(N, M)`` of depth below the background, sampled at `across` ``(M,)``."""
-        middle = int(np.abs(across).argmin())
-        half = self.ACROSS.size // 2
-        known = np.isfinite(fwhm)
-        bins = np.searchsorted(self.BINS_PX, fwhm[known])
-        np.add.at(self._sum, bins, deficit[known][:, middle - half : middle + half + 1])
-        np.add.at(self._count, bins, 1.0)
-
-    def means(self) -> list[tuple[Floats, float]]:
-        """Mean profiles ``(65,)`` with their share of all, of the widths of which there are enough."""
-        enough = self._count >= 8
-        enough[[0, -1]] = False
-        count = self._count[enough]
-        mean = self._sum[enough] / count[:, None]
-        return list(zip(mean, (count / count.sum()).tolist(), strict=True)) if count.size else []
+def line_shape(profiles: Profiles, core: Bools, prior: CrackAppearance) -> LineShape:
+    """Blur and darkness of one crack from its profiles, of which `core` ``(N,)`` may serve."""
+    bins, seen, means, noise, share = _means(profiles, core)
+    if seen.size == 0:
+        none = np.empty(0)
+        return LineShape(prior.blur_px.value, prior.darkness.value, prior, none, none)
+    r = _DARKNESSES.astype(np.float32)
+    likelihood = np.zeros((_BLURS_PX.size, r.size))
+    widths = []
+    for number, mean, error, part in zip(bins.tolist(), means, noise, share, strict=True):
+        width, boxes, squares = _bin_boxes(number)
+        chi = float(mean @ mean) - 2 * (boxes @ mean.astype(np.float32))[..., None] * r + squares[..., None] * r**2
+        chi *= -0.5 * ACROSS_STEP_PX * part / error**2
+        # Thin cracks are as likely as wide ones by their ratio, not by their difference: weight 1 / width.
+        weight = np.exp(chi - chi.max()) * ((width[:, 1:2] - width[:, :1]) / width)[..., None]
+        total = np.maximum(weight.sum(axis=1), np.float32(1e-30))
+        widths.append(np.einsum("swr,sw->sr", weight, width) / total)
+        likelihood += np.log(total)
+    posterior = _normal(likelihood + _log_prior(prior))
+    spread = [_moments(width.astype(np.float64), posterior)[1] for width in widths]
+    blur, darkness = _estimates(posterior)
+    own_blur, own_darkness = _estimates(_normal(likelihood))
+    if share[seen >= _TELLING_BLURS * blur.value].sum() < 0.5:
+        own_blur, own_darkness = Estimate(own_blur.value, 1.0), Estimate(own_darkness.value, 1.0)
+    return LineShape(blur.value, darkness.value, CrackAppearance(own_blur, own_darkness), seen, np.array(spread))
 
 
-def measure_profiles(
-    path: Path, *, image: npt.NDArray[np.uint8], foreign: npt.NDArray[np.bool_], frame: GroundFrame, stack: ProfileStack
-) -> WidthProfile:
-    """Full widths at half depth across a path; its profiles are added to `stack`.
+def _means(profiles: Profiles, core: Bools) -> tuple[Ints, Floats, Floats, Floats, Floats]:
+    """Bins ``(B,)`` of like full widths: number, mean full width, mean profile ``(B, 41)``, its noise, share."""
+    whole = profiles.usable[:, 8:-8].all(axis=1)
+    able = np.flatnonzero(core & whole & np.isfinite(profiles.fwhm))
+    number = np.searchsorted(_BIN_EDGES_PX, profiles.fwhm[able])
+    count = np.bincount(number, minlength=_BIN_EDGES_PX.size + 1)
+    count[[0, -1]] = 0
+    order = np.argsort(-count, kind="stable")[:_MOST_BINS]
+    chosen = np.sort(order[count[order] >= max(6, 0.1 * count.sum())])
+    means, seen, noise = [], [], []
+    for one in chosen:
+        rows = able[number == one]
+        usable = profiles.usable[rows]
+        total = np.where(usable, profiles.darkness[rows], 0.0).sum(axis=0, dtype=np.float64)
+        mean = total / np.maximum(usable.sum(axis=0), 1)
+        outside = np.abs(ACROSS_PX) > 5.5
+        far = np.abs(ACROSS_PX) > _BIN_EDGES_PX[one] / 2 + 2.5
+        outside = far if far[0] else outside
+        means.append(mean)
+        seen.append(float(profiles.fwhm[rows].mean()))
+        noise.append(max(float(np.sqrt(np.mean(mean[outside] ** 2))), _MEAN_MISFIT * float(mean.max())))
+    share = count[chosen] / max(int(count[chosen].sum()), 1)
+    return chosen, np.array(seen), np.array(means).reshape(-1, ACROSS_PX.size), np.array(noise), share
 
-    `image` uint8 ``(H, W, 3)``; `foreign` bool ``(H, W)`` marks pixels that are likely a crack, which are
-    kept out of the background unless they are the crack under the profile itself.
+
+def _log_prior(prior: CrackAppearance) -> Floats:
+    """``(S, R)`` on the grid of blurs and darknesses."""
+    blur = -0.5 * (np.log(_BLURS_PX / prior.blur_px.value) / prior.blur_px.spread) ** 2
+    darkness = -0.5 * (np.log(_DARKNESSES / prior.darkness.value) / prior.darkness.spread) ** 2
+    total: Floats = blur[:, None] + darkness
+    return total
+
+
+def _normal(log_weight: Floats) -> Floats:
+    weight = np.exp(log_weight - log_weight.max())
+    total: Floats = weight / weight.sum()
+    return total
+
+
+def _moments(values: Floats, weight: Floats) -> tuple[float, float]:
+    mean = float((values * weight).sum())
+    return mean, float(np.sqrt(max((((values - mean) ** 2) * weight).sum(), 0.0)))
+
+
+def _estimates(weight: Floats) -> tuple[Estimate, Estimate]:
+    """Blur and darkness; a grid's step is the least they are uncertain by."""
+    found = []
+    for grid, one in ((_BLURS_PX, weight.sum(axis=1)), (_DARKNESSES, weight.sum(axis=0))):
+        mean, spread = _moments(np.log(grid), one)
+        found.append(Estimate(float(np.exp(mean)), max(spread, 0.3 * float(np.log(grid[1] / grid[0])))))
+    return found[0], found[1]
+
+
+def fitted_widths(profiles: Profiles, shape: LineShape) -> tuple[Floats, Floats]:
+    """(width ``(N,)`` in ground pixels of each profile, σ of its noise ``(N,)``); NaN where nothing is shown.
+
+    The darkness of each place is free within 10 % of the crack's own and integrated out.
     """
-    count = len(path.points)
-    fwhm, noise, shift = np.full((3, count), np.nan)
-    halo = int(4 * _ALONG_PX / path.step) + 1
-    for start in range(0, count, _CHUNK):
-        stop = min(start + _CHUNK, count)
-        outer = slice(max(start - halo, 0), min(stop + halo, count))
-        inner = slice(start - outer.start, stop - outer.start)
-        found, shifted, across = _chunk(path, outer, image=image, foreign=foreign, frame=frame)
-        fwhm[start:stop], noise[start:stop] = found.fwhm[inner], found.noise[inner]
-        shift[start:stop] = shifted[inner]
-        stack.add(found.deficit[inner], across, np.where(path.core[start:stop], fwhm[start:stop], np.nan))
-    return WidthProfile(fwhm, noise, shift)
+    width, noise = np.full((2, profiles.fwhm.size), np.nan)
+    wide = profiles.fwhm >= _WIDE_PX
+    width[wide] = profiles.fwhm[wide]
+    noise[wide] = 2.0**0.5 * (2 * np.pi) ** 0.5 * shape.blur_px * profiles.noise[wide] / shape.darkness
+    rows = np.flatnonzero(np.isfinite(profiles.fwhm) & ~wide)
+    if rows.size:
+        width[rows], noise[rows] = _fitted(profiles, rows, shape)
+    return width, noise
 
 
-def _chunk(
-    path: Path, part: slice, *, image: npt.NDArray[np.uint8], foreign: Bools, frame: GroundFrame
-) -> tuple[FullWidth, Floats, Floats]:
-    points, normals, half_width = path.points[part], path.normals[part], path.half_width[part]
-    reach = float(half_width.max()) * 1.25 + _FLANK_PX + 4.0
-    across = np.arange(-np.ceil(reach / _ACROSS_PX), np.ceil(reach / _ACROSS_PX) + 1) * _ACROSS_PX
-    sigma = _ALONG_PX / path.step
-
-    def sampled(shift: Floats) -> tuple[Floats, Bools]:
-        places = frame.pixel(points[:, None] + (shift[:, None] + across)[..., None] * normals[:, None])
-        grey, usable = _sample(image, foreign, places, across, half_width)
-        return gaussian_filter1d(grey, sigma, axis=0, mode="nearest"), usable
-
-    grey, usable = sampled(np.zeros(len(points)))
-    first = full_width(grey, across, usable=usable, half_width=half_width)
-    # Profiles are averaged along the crack, so their middles are brought into line first.
-    shift = _smooth_shift(first.middle, path.step)
-    grey, usable = sampled(shift)
-    return full_width(grey, across, usable=usable, half_width=half_width), shift, across
+def _fitted(profiles: Profiles, rows: npt.NDArray[np.intp], shape: LineShape) -> tuple[Floats, Floats]:
+    templates = _boxes(_FINE_WIDTHS_PX, np.array([shape.blur_px]))[0].astype(np.float32)
+    reach = (profiles.fwhm[rows] / 2 + 3.0 * shape.blur_px + 1.0).astype(np.float32)
+    used = (profiles.usable[rows] & (np.abs(ACROSS_PX) <= reach[:, None])).astype(np.float32)
+    error = np.maximum(profiles.noise[rows], _LEAST_MISFIT * shape.darkness)[:, None]
+    unit = ACROSS_STEP_PX / error**2
+    product = ((used * profiles.darkness[rows]) @ templates.T) * unit
+    square = (used @ (templates**2).T) * unit
+    prior = 1 / (_OWN_DARKNESS_SPREAD * shape.darkness) ** 2
+    score = (product + shape.darkness * prior) ** 2 / (square + prior) / 2 - np.log1p(square / prior) / 2
+    best = np.clip(score.argmax(axis=1), 1, _FINE_WIDTHS_PX.size - 2)
+    at = np.arange(rows.size)
+    return _vertex(
+        _FINE_WIDTHS_PX[best[:, None] + np.arange(-1, 2)], score[at[:, None], best[:, None] + np.arange(-1, 2)]
+    )
 
 
-def _smooth_shift(middle: Floats, step: float) -> Floats:
-    known = np.isfinite(middle)
-    if not known.any():
-        return np.zeros(middle.size)
-    at = np.arange(middle.size)
-    filled = np.interp(at, at[known], middle[known])
-    smooth: Floats = gaussian_filter1d(median_filter(filled, size=5, mode="nearest"), 2.5 / step, mode="nearest")
-    return smooth
+def _vertex(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Top of the parabola through three points ``(N, 3)``, kept between them, and its σ as of a log likelihood."""
+    left, right = (y[:, 1] - y[:, 0]) / (x[:, 1] - x[:, 0]), (y[:, 2] - y[:, 1]) / (x[:, 2] - x[:, 1])
+    bend = np.minimum((right - left) / ((x[:, 2] - x[:, 0]) / 2), -1e-6)
+    top = (x[:, 0] + x[:, 1]) / 2 - left / bend
+    return np.clip(top, x[:, 0], x[:, 2]), np.minimum(1 / np.sqrt(-bend), 3.0)
 
 
-def _sample(
-    image: npt.NDArray[np.uint8], foreign: Bools, places: Floats, across: Floats, half_width: Floats
-) -> tuple[Floats, Bools]:
-    """Grey values ``(N, M)`` at places ``(N, M, 2)``, and which of them may serve as background."""
-    height, width = foreign.shape
-    low = np.floor(places.min(axis=(0, 1))).astype(int) - 4
-    high = np.ceil(places.max(axis=(0, 1))).astype(int) + 5
-    rows = slice(max(low[0], 0), min(high[0], height))
-    cols = slice(max(low[1], 0), min(high[1], width))
-    origin = np.array([rows.start, cols.start])
-    grey = spline_filter(image[rows, cols].astype(np.float32) @ _LUMINANCE, order=3, output=np.float32, mode="mirror")
-    at = np.moveaxis(places - origin, -1, 0)
-    values = map_coordinates(grey, at, order=3, mode="mirror", prefilter=False, output=np.float64)
-    inside = ((places >= 0) & (places <= np.array([height - 1, width - 1]))).all(axis=-1)
-    at_pixel = np.clip(np.rint(at).astype(int), 0, np.array(grey.shape).reshape(2, 1, 1) - 1)
-    other = foreign[rows, cols][at_pixel[0], at_pixel[1]] & (np.abs(across) > half_width[:, None] + 1.0)
-    return values, inside & ~other
+def _boxes(widths: Floats, blurs: Floats) -> Floats:
+    """Boxes of darkness 1 seen through blurs ``(S, W, 41)``."""
+    half, sigma = widths[:, None] / 2, blurs[:, None, None] * np.sqrt(2)
+    lines: Floats = (erf((ACROSS_PX + half) / sigma) - erf((ACROSS_PX - half) / sigma)) / 2
+    return lines
 
 
-def mask_widths(path: Path, *, pixels: Bools, frame: GroundFrame) -> Floats:
-    """Distance ``(N,)`` in ground pixels between the edges of the crack's pixels across the path.
+@lru_cache(maxsize=_BIN_EDGES_PX.size)
+def _bin_boxes(number: int) -> tuple[Floats32, Floats32, Floats32]:
+    """Widths ``(S, W)`` that a full width of this bin may come from, their boxes ``(S, W, 41)``, squares ``(S, W)``."""
+    low, high = _BIN_EDGES_PX[number - 1], _BIN_EDGES_PX[number]
+    width = np.stack([np.linspace(max(_true(low, s) - 0.5, 0.05), _true(high, s) + 0.5, _WIDTHS) for s in _BLURS_PX])
+    boxes = np.stack([_boxes(w, np.array([s]))[0] for w, s in zip(width, _BLURS_PX, strict=True)])
+    return width.astype(np.float32), boxes.astype(np.float32), (boxes**2).sum(axis=-1).astype(np.float32)
+
+
+def _true(fwhm: float, blur: float) -> float:
+    """Width of the box that has this full width at half depth behind this blur; 0 where even the blur has more."""
+    seen, width = _seen_widths()
+    return float(np.interp(fwhm / blur, seen, width, left=0.0, right=fwhm / blur)) * blur
+
+
+@lru_cache(maxsize=1)
+def _seen_widths() -> tuple[Floats, Floats]:
+    """(full width at half depth, width) of boxes, both in units of the blur."""
+    width = np.linspace(0.01, 8.0, 400)
+    half = np.linspace(0.0, 6.0, 600)
+    line = erf((half + width[:, None] / 2) / 2**0.5) - erf((half - width[:, None] / 2) / 2**0.5)
+    return 2 * half[(line >= line[:, :1] / 2).sum(axis=1) - 1], width
+
+
+def mask_widths(path: Path, *, wanted: Bools, pixels: Bools, frame: GroundFrame) -> Floats:
+    """Distance ``(N,)`` in ground pixels between the edges of the crack's pixels across the path; NaN but where
+    `wanted` ``(N,)``.
 
     It is capped by the distance transform (twice the distance to the nearest pixel outside, and a pixel for that
     pixel's own extent), so that a line that runs on into another branch is not taken for width.
     """
-    widths = np.zeros(len(path.points))
-    for start in range(0, len(widths), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    widths = np.full(len(path.points), np.nan)
+    rows = np.flatnonzero(wanted)
+    for start in range(0, rows.size, 1024):
+        part = rows[start : start + 1024]
         half_width = path.half_width[part]
-        count = np.ceil((2 * float(half_width.max()) + 3) / _ACROSS_PX)
-        across = np.arange(-count, count + 1) * _ACROSS_PX
-        places = frame.pixel(path.points[part, None] + across[:, None] * path.normals[part, None])
-        inside = map_coordinates(
-            pixels.view(np.uint8), np.moveaxis(places, -1, 0), output=np.float64, order=1, mode="constant"
-        )
+        count = np.ceil((2 * float(half_width.max()) + 3) / ACROSS_STEP_PX)
+        across = np.arange(-count, count + 1) * ACROSS_STEP_PX
+        at, way = frame.pixel(path.points[part]), frame.pixel(path.normals[part])
+        places = np.stack([at[:, a, None] + across * way[:, a, None] for a in (0, 1)])
+        inside = map_coordinates(pixels.view(np.uint8), places, output=np.float64, order=1, mode="constant")
         middle = np.full(len(half_width), int(count))
         level = np.full(len(half_width), 0.5)
-        right = _crossing(inside, across, middle, level)
-        left = -_crossing(inside[:, ::-1], -across[::-1], middle, level)
+        right = falls_below(inside, across, middle, level)
+        left = -falls_below(inside[:, ::-1], -across[::-1], middle, level)
         widths[part] = np.fmin(right - left, 2 * half_width + 1)
     return widths
-
-
-def full_width(grey: Floats, across: Floats, *, usable: Bools, half_width: Floats) -> FullWidth:
-    """Full width at half depth of dark lines ``(N, M)`` sampled at `across` ``(M,)``.
-
-    The background is the straight line between the medians of two strips of 6 px, first outside
-    `half_width` ``(N,)``, then outside the edges found. The depth is the mean over the middle half of the line,
-    so that noise does not deepen it. `usable` ``(N, M)`` says what may serve as background.
-    """
-    left, right = -half_width, half_width
-    middle = np.zeros(len(grey))
-    for _ in range(2):
-        base, noise, known = _background(grey, across, usable, left - 1.5, right + 1.5)
-        deficit = base - grey
-        reach = half_width + 1.0
-        left, right, depth = _half_depth_edges(deficit, across, reach)
-        middle = (left + right) / 2
-        known &= np.isfinite(left) & np.isfinite(right)
-        left, right = np.where(known, left, -half_width), np.where(known, right, half_width)
-    clear = known & (depth > _LEAST_CONTRAST) & (depth > _LEAST_SIGNAL_TO_NOISE * noise)
-    span = half_width * 1.25 + 3.0
-    clear &= (left > -span) & (right < span)
-    unclear = np.where(clear, 0.0, np.nan)
-    share = noise / np.where(clear, depth, 1.0) + unclear
-    return FullWidth(right - left + unclear, middle + unclear, share, deficit)
-
-
-def _background(
-    grey: Floats, across: Floats, usable: Bools, left: Floats, right: Floats
-) -> tuple[Floats, Floats, Bools]:
-    """Background ``(N, M)``, its noise after averaging ``(N,)`` and whether both sides show it ``(N,)``."""
-    levels, places, noises = [], [], []
-    for edge, side in ((left, -1), (right, 1)):
-        outward = (across - edge[:, None]) * side
-        strip = np.where(usable & (outward >= 0) & (outward <= _FLANK_PX), grey, np.nan)
-        enough = np.isfinite(strip).sum(axis=1) * _ACROSS_PX >= 2.0
-        level = np.where(enough, _row_medians(strip), np.nan)
-        noises.append(1.4826 * _row_medians(np.abs(strip - level[:, None])))
-        levels.append(level)
-        places.append(edge + side * _FLANK_PX / 2)
-    known = np.isfinite(levels[0]) & np.isfinite(levels[1])
-    slope = (levels[1] - levels[0]) / (places[1] - places[0])
-    base = levels[0][:, None] + slope[:, None] * (across - places[0][:, None])
-    return base, np.fmax(*noises), known
-
-
-def _row_medians(values: Floats) -> Floats:
-    """Median of each row without its NaNs; NaN where there is nothing else. numpy's own takes ten times as long."""
-    known = np.isfinite(values).sum(axis=1)
-    ordered = np.sort(values, axis=1)
-    rows, last = np.arange(len(values)), values.shape[1] - 1
-    low, high = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, last)
-    medians: Floats = (ordered[rows, low] + ordered[rows, high]) / 2
-    return medians
-
-
-def _half_depth_edges(deficit: Floats, across: Floats, reach: Floats) -> tuple[Floats, Floats, Floats]:
-    rows = np.arange(len(deficit))
-    shown = np.where((np.abs(across) <= reach[:, None]) & np.isfinite(deficit), deficit, -np.inf)
-    peak_at = shown.argmax(axis=1)
-    depth = shown[rows, peak_at]
-    depth = np.where(np.isfinite(depth), depth, np.nan)
-    left = right = np.full(len(deficit), np.nan)
-    for _ in range(3):
-        left = _crossing(deficit[:, ::-1], -across[::-1], len(across) - 1 - peak_at, depth / 2)
-        right = _crossing(deficit, across, peak_at, depth / 2)
-        left = -left
-        # The mean over the middle half: noise cannot deepen it as it deepens a maximum.
-        quarter = (right - left) / 4
-        inner = np.abs(across - ((left + right) / 2)[:, None]) <= np.maximum(quarter, _ACROSS_PX)[:, None]
-        total = np.where(inner, deficit, 0.0).sum(axis=1)
-        depth = np.where(inner.any(axis=1), total / np.maximum(inner.sum(axis=1), 1), np.nan)
-    return left, right, depth
-
-
-def _crossing(deficit: Floats, across: Floats, start: npt.NDArray[np.intp], level: Floats) -> Floats:
-    """Where the deficit first falls below `level` to the right of index `start`, linear between samples."""
-    after = np.arange(across.size) > start[:, None]
-    below = after & (deficit < level[:, None])
-    found = below.any(axis=1)
-    at = np.where(found, below.argmax(axis=1), 1)
-    rows = np.arange(len(deficit))
-    inner, outer = deficit[rows, at - 1], deficit[rows, at]
-    drop = np.where(inner != outer, inner - outer, 1.0)
-    place = across[at - 1] + (across[at] - across[at - 1]) * np.clip((inner - level) / drop, 0.0, 1.0)
-    return np.where(found, place, np.nan)
-
-
-@lru_cache(maxsize=1)
-def _ideal() -> tuple[Floats, Floats]:
-    """(FWHM, width) of ideal lines, in units of the blur, as this very estimator sees them."""
-    width = np.concatenate([np.linspace(0.05, 6.0, 120), np.linspace(6.5, 12.0, 12)])
-    across = np.arange(-24.0, 24.01, _ACROSS_PX)
-    half = width[:, None] / 2
-    deficit = (erf((across + half) / np.sqrt(2)) - erf((across - half) / np.sqrt(2))) / 2
-    left, right, _ = _half_depth_edges(deficit, across, np.full(width.size, 8.0))
-    return np.maximum.accumulate(right - left), width
-
-
-def unblurred(fwhm: Floats, blur: float | Floats) -> Floats:
-    """True width of lines of full width at half depth `fwhm` seen through a Gaussian blur of σ `blur`."""
-    seen, true = _ideal()
-    relative = fwhm / blur
-    narrow = np.interp(relative, seen, true)
-    return np.where(relative > seen[-1], fwhm, narrow * blur)
-
-
-def blur_of(stack: ProfileStack) -> tuple[float, float]:
-    """(σ of the blur in ground pixels, its relative uncertainty).
-
-    Ideal lines of every width and blur are fitted to the mean profiles, each with a depth of its own. The
-    likelihood of each blur, times a prior of `ASSUMED_BLUR_PX` ± `ASSUMED_BLUR_SPREAD`, gives mean and spread:
-    wide cracks show their blur, narrow ones leave it near the prior and its uncertainty large.
-    """
-    ideal = _ideal_stack()
-    misfit = (np.log(_BLURS_PX / ASSUMED_BLUR_PX) / ASSUMED_BLUR_SPREAD) ** 2
-    for profile, share in stack.means():
-        scale = (ideal @ profile) / (ideal**2).sum(axis=-1)
-        depth = float(profile.max())
-        outside = np.abs(ProfileStack.ACROSS) > 6.0
-        noise = max(float(np.sqrt(np.mean(profile[outside] ** 2))), _LEAST_MISFIT * depth)
-        # Samples a quarter of a pixel apart are not independent: one in four counts.
-        square = ((scale[..., None] * ideal - profile) ** 2).sum(axis=-1) * _ACROSS_PX / noise**2
-        # Their errors are akin: together they tell no more than one of them.
-        misfit = misfit + share * square.min(axis=1)
-    weight = np.exp(-(misfit - misfit.min()) / 2)
-    weight /= weight.sum()
-    mean = float(weight @ _BLURS_PX)
-    spread = float(np.sqrt(weight @ (_BLURS_PX - mean) ** 2))
-    return mean, max(spread / mean, 0.02)
-
-
-@lru_cache(maxsize=1)
-def _ideal_stack() -> Floats:
-    """Ideal lines of unit depth ``(blurs, widths, 65)``."""
-    width = np.concatenate([np.linspace(0.1, 6.0, 60), np.linspace(6.2, 9.4, 17)])
-    half, sigma = width[:, None] / 2, _BLURS_PX[:, None, None] * np.sqrt(2)
-    across = ProfileStack.ACROSS
-    lines: Floats = (erf((across + half) / sigma) - erf((across - half) / sigma)) / 2
-    return lines

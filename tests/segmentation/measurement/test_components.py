@@ -2,22 +2,23 @@
 
 import pickle
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import label
 
 from segmentation.classes import NODATA, NOT_INSPECTED, PixelClass
-from segmentation.measurement.components import Component, component_pixels, join_blocks, label_block
+from segmentation.measurement.components import Component, Components, component_pixels, join_blocks, label_block
 from segmentation.windows import Window
 
 VALUES = (0, 1, 2, NODATA, NOT_INSPECTED)
 
 
-def by_blocks(mask: np.ndarray, rows: int, cols: int) -> tuple[Component, ...]:
+def by_blocks(mask: np.ndarray, rows: int, cols: int) -> Components:
     height, width = mask.shape
     windows = [
         Window(r, r + rows, c, c + cols).clip(height, width)
@@ -44,7 +45,6 @@ masks = st.tuples(st.integers(1, 23), st.integers(1, 23)).flatmap(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(mask=masks, rows=st.integers(1, 11), cols=st.integers(1, 11))
 def test_any_cut_into_blocks_gives_the_components_of_the_whole_raster(mask: np.ndarray, rows: int, cols: int) -> None:
     joined = by_blocks(mask, rows, cols)
@@ -52,7 +52,69 @@ def test_any_cut_into_blocks_gives_the_components_of_the_whole_raster(mask: np.n
     assert [c.anchor for c in joined] == sorted(c.anchor for c in joined)
 
 
-@settings(max_examples=50, deadline=None)
+@given(mask=masks, rows=st.integers(1, 11), cols=st.integers(1, 11))
+def test_the_parts_of_a_component_lie_in_its_blocks_and_make_up_its_window(
+    mask: np.ndarray, rows: int, cols: int
+) -> None:
+    window = Window(0, mask.shape[0], 0, mask.shape[1])
+    for component in by_blocks(mask, rows, cols):
+        pixels = component_pixels(mask, window=window, component=component)
+        if component.parts:
+            assert reduce(Window.union, (part.window for part in component.parts)) == component.window
+        for part in component.parts:
+            inside = pixels[part.core.slices()]
+            at = [int(edge) for edge in np.argwhere(inside).min(axis=0)]
+            assert part.window.intersect(part.core) == part.window
+            assert (part.core.row_start + at[0], part.core.col_start + at[1]) == (
+                part.window.row_start,
+                part.window.col_start,
+            )
+            assert all(
+                pixels[anchor] and part.window.intersect(Window(a, a + 1, b, b + 1))
+                for anchor in part.anchors
+                for a, b in [anchor]
+            )
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.001, 0.6), st.integers(1, 4), st.integers(5, 90), st.integers(5, 90))
+def test_specks_of_any_density_and_size_join_as_in_the_whole(
+    seed: int, share: float, speck_px: int, rows: int, cols: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    cells = rng.choice(np.array([0, 1, 2], np.uint8), (40, 50), p=[1 - share, share / 2, share / 2])
+    mask = np.kron(cells, np.ones((speck_px, speck_px), np.uint8))
+    assert by_blocks(mask, rows, cols) == join_blocks(
+        [label_block(mask, window=Window(0, mask.shape[0], 0, mask.shape[1]))]
+    )
+
+
+def test_places_far_from_the_origin_are_kept_exactly() -> None:
+    """Symptom to guard against: 32 bits that overflow in a raster of 100,000 px a side."""
+    at = 99_000
+    mask = np.zeros((64, 64), np.uint8)
+    mask[30:34, 10:60] = PixelClass.RUST
+    windows = [Window(r, r + 16, c, c + 16) for r in range(0, 64, 16) for c in range(0, 64, 16)]
+    tables = [
+        label_block(
+            mask[w.slices()], window=Window(w.row_start + at, w.row_stop + at, w.col_start + at, w.col_stop + at)
+        )
+        for w in windows
+    ]
+    (component,) = join_blocks(tables)
+    assert component == Component(PixelClass.RUST, 200, Window(at + 30, at + 34, at + 10, at + 60), (at + 30, at + 10))
+
+
+def test_the_table_reads_as_a_sequence() -> None:
+    mask = np.zeros((8, 8), np.uint8)
+    mask[0, 0], mask[2, 5], mask[7, 7] = PixelClass.CRACK, PixelClass.RUST, PixelClass.CRACK
+    table = by_blocks(mask, 4, 4)
+    assert len(table) == 3
+    assert table[-1].anchor == (7, 7)
+    assert table[:2] == (table[0], table[1])
+    with pytest.raises(IndexError):
+        table[3]
+
+
 @given(mask=masks)
 def test_each_component_is_found_again_by_its_anchor(mask: np.ndarray) -> None:
     window = Window(7, 7 + mask.shape[0], 5, 5 + mask.shape[1])

@@ -4,6 +4,9 @@ from math import cos, radians, sin
 
 import numpy as np
 import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyproj import CRS
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
@@ -21,8 +24,6 @@ WHOLE = Window(0, 300, 0, 400)
 
 def in_lonlat(polygon: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
     """A footprint given as (col, row) of the raster."""
-    import shapely
-
     return shapely.transform(polygon, lambda p: np.stack(RASTER.lonlat_from_pixel(p[:, 1], p[:, 0]), axis=1))
 
 
@@ -39,8 +40,6 @@ def by_pixel_centre(polygons: list[Polygon | MultiPolygon]) -> np.ndarray:
     found = np.full(WHOLE.shape, -1)
     for number in reversed(range(len(polygons))):
         rows, cols = np.meshgrid(np.arange(300) + 0.5, np.arange(400) + 0.5, indexing="ij")
-        import shapely
-
         found[shapely.contains_xy(polygons[number], cols, rows)] = number
     return found
 
@@ -129,13 +128,71 @@ def test_only_pixels_that_were_looked_at_and_are_owned_count_as_inspected() -> N
     assert count_inspected(mask, indices=indices, owned=owned, structures=3).tolist() == [1, 0, 1]
 
 
-def test_ten_thousand_structures_are_placed_and_asked_quickly() -> None:
-    from time import process_time
+def test_a_component_takes_its_pixels_inside_its_own_structure_alone() -> None:
+    first, second = box(20, 20, 200, 250), box(150, 20, 390, 250)
+    girder, sticking_out, twin = box(40.2, 40, 90, 240), box(140, 100, 260, 130), box(80, 60, 120, 200)
+    index = index_of(
+        structure("A", first),
+        structure("B", second),
+        structure("G", girder, component_of="A"),
+        structure("H", sticking_out, component_of="B"),
+        structure("I", twin, component_of="A"),
+    )
+    truth = by_pixel_centre([first, second])
+    inside = {number: by_pixel_centre([shape]) == 0 for number, shape in ((2, girder), (3, sticking_out), (4, twin))}
+    truth[inside[4] & (truth == 0)] = 4
+    truth[inside[2] & ((truth == 0) | (truth == 4))] = 2
+    truth[inside[3] & (truth == 1)] = 3
+    found = index.indices(WHOLE)
+    assert np.count_nonzero(found != truth) <= 3
+    assert set(np.unique(found)) == {-1, 0, 1, 2, 3, 4}
+    for window in (Window(13, 101, 17, 211), Window(95, 140, 120, 300), Window(0, 5, 0, 5)):
+        assert (index.indices(window) == found[window.slices()]).all()
 
+
+def test_components_without_their_structure_in_the_raster_match_nothing() -> None:
+    lost = structure("G", box(20, 20, 90, 90), component_of="A")
+    assert (index_of(lost).indices(WHOLE) == -1).all()
+    bad = structure("A", box(0, 0, 400, 300), problem="self-intersection")
+    assert (index_of(bad, lost).indices(WHOLE) == -1).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    boxes=st.lists(
+        st.tuples(*(st.integers(0, 39) for _ in range(4)), st.sampled_from([None, "S0", "S1"])), min_size=1, max_size=7
+    )
+)
+def test_every_pixel_counts_once_and_a_structure_keeps_its_pixels_whatever_its_components(
+    boxes: list[tuple[int, int, int, int, str | None]],
+) -> None:
+    shapes = [
+        structure(
+            f"S{n}", box(c * 10, r * 7, c * 10 + w * 5 + 5, r * 7 + h * 5 + 5), component_of=whole if n > 1 else None
+        )
+        for n, (c, r, w, h, whole) in enumerate(boxes)
+    ]
+    alone = [one for one in shapes if one.component_of is None]
+    found = index_of(*shapes).indices(WHOLE)
+    without = index_of(*alone).indices(WHOLE)
+    ids = np.array([one.component_of or one.id for one in shapes] + [""])
+    assert (ids[found] == np.array([one.id for one in alone] + [""])[without]).all()
+
+
+def test_ten_thousand_structures_each_hold_their_pixels() -> None:
     many = [
         structure(f"S{k}", box(k % 100 * 4, k // 100 * 3, k % 100 * 4 + 4, k // 100 * 3 + 3)) for k in range(10_000)
     ]
-    began = process_time()
-    found = index_of(*many).indices(WHOLE)
-    assert process_time() - began < 10
-    assert len(np.unique(found)) == 10_000
+    rows, cols = np.indices(WHOLE.shape)
+    assert np.count_nonzero(index_of(*many).indices(WHOLE) != rows // 3 * 100 + cols // 4) <= 3
+
+
+@pytest.mark.parametrize("lon", [9.0, 179.99999, -92.0])
+def test_a_footprint_that_only_touches_the_raster_or_lies_over_the_date_line_is_found(lon: float) -> None:
+    place = Georeference(300, 400, (1e-7, 0.0, lon, 0.0, -1e-7, 47.0), CRS.from_epsg(4326).to_wkt())
+    west, north = lon - 1e-5, 47.0 + 1e-5
+    corner = Structure("A", "A", "a", "deck", "concrete", box(west, 47.0 - 1e-6, lon + 1e-6, north))
+    far = Structure("B", "B", "b", "deck", "concrete", box(lon - 1.0, 46.0, lon - 0.9, 46.1))
+    found = StructureIndex((far, corner), place, raster_name="a.tif").indices(WHOLE)
+    assert set(np.unique(found[:10, :10])) == {1}
+    assert np.count_nonzero(found == 1) == pytest.approx(100, abs=20)

@@ -1,34 +1,29 @@
 """What is said of one structure: sums, coverage, order, numbers; and nothing said of what was not inspected."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shapely.geometry import LineString, MultiLineString, MultiPolygon, box
+from shapely.geometry import box
 
-from segmentation.classes import PixelClass
 from segmentation.measurement.grading import load_standards, shipped_standards
+from segmentation.measurement.rust import OF_FOOTPRINT, STAINING_ELSEWHERE, STAINING_ON_STEEL
 from segmentation.measurement.summary import number_defects, summarise, worst_first
-from segmentation.records import CrackMeasure, Defect, Structure, StructureResult
-from segmentation.windows import Window
+from segmentation.records import Defect, Structure, StructureResult
+from tests.segmentation.measurement.defect_samples import crack as even_crack
+from tests.segmentation.measurement.defect_samples import patch
 
 STANDARDS = load_standards(shipped_standards())
 
 
-def crack(
-    width_mm: float, length_m: float = 1.0, *, row: int = 0, below: bool = False, raster: str = "a.tif"
-) -> Defect:
-    measure = CrackMeasure(length_m, width_mm, width_mm * 0.9, width_mm * 0.5, 0.05, "profile", (0.0, 0.0), 0.2)
-    line = MultiLineString([LineString([(0, row), (10, row)])])
-    return Defect("", PixelClass.CRACK, "S", raster, Window(row, row + 1, 0, 10), line, None, 0.1, 0.9, measure, below)
+def crack(width_mm: float, length_m: float = 1.0, **more: Any) -> Defect:
+    return even_crack(width_mm, length_m, spread_mm=0.05, p95_share=0.9, mean_share=0.5, **more)
 
 
 def rust(area_m2: float, *, row: int = 0) -> Defect:
-    outline = MultiPolygon([box(0, row, 5, row + 5)])
-    return Defect(
-        "", PixelClass.RUST, "S", "a.tif", Window(row, row + 5, 0, 5), outline, None, area_m2, 0.9, None, False
-    )
+    return patch(area_m2, 5.0, row=row)
 
 
 def structure(material: str = "concrete", problem: str | None = None) -> Structure:
@@ -43,6 +38,7 @@ def summary(*defects: Defect, material: str = "concrete", inspected_m2: float = 
         footprint_area_m2=20.0,
         gsd_mm=1.5 if inspected_m2 else None,
         standards=STANDARDS,
+        min_rust_area_px=64,
     )
 
 
@@ -66,13 +62,22 @@ def test_rust_of_a_steel_structure_is_graded() -> None:
     assert result.rust.percent_of_inspected == pytest.approx(0.5)
     assert (result.rust.astm_d610_grade, result.rust.astm_d610_distribution) == (6, "spot")
     assert result.rust.iso_4628_3_ri == "Ri 2"
-    assert {grade.standard for grade in result.grades} == {"ASTM D610", "ISO 4628-3"}
+    assert {grade.standard for grade in result.grades} == {
+        "AASHTO Manual for Bridge Element Inspection",
+        "ASTM D610",
+        "ISO 4628-3",
+    }
+    assert result.rust.denominator == OF_FOOTPRINT
+    assert (result.rust.denominator_area_m2, result.rust.largest_patch_m2) == (10.0, 0.04)
+    assert result.rust.staining == STAINING_ON_STEEL
+    assert {defect.condition_state for defect in result.defects} == {"CS2"}
 
 
 def test_rust_on_concrete_is_measured_and_not_graded_as_steel() -> None:
     found = summary(rust(0.04)).rust
     assert found.area_m2 == pytest.approx(0.04)
     assert found.astm_d610_grade is found.astm_d610_distribution is found.iso_4628_3_ri is None
+    assert found.staining == STAINING_ELSEWHERE
 
 
 def test_coverage_is_the_inspected_share_of_the_footprint() -> None:
@@ -92,6 +97,7 @@ def test_nothing_inspected_has_a_reason_and_no_grade() -> None:
         footprint_area_m2=None,
         gsd_mm=None,
         standards=STANDARDS,
+        min_rust_area_px=64,
     )
     assert bad.not_inspected_reason == "self-intersection"
     assert bad.coverage_percent == 0.0

@@ -1,0 +1,75 @@
+"""The flow `measure-mask`: a mask that somebody else made, to a published report by the stages of an inspection."""
+
+import logging
+from typing import Any, Literal
+
+from prefect import flow
+
+from flows.check_survey import input_rules
+from flows.progress import block_progress
+from flows.settings import Settings
+from flows.stages import measure_settings, run_place
+from flows.stopwatch import Stopwatch
+from segmentation.classes import PixelClass
+from tasks.cluster import dask_client
+from tasks.given_mask import copy_mask
+from tasks.given_mask_plan import GivenMaskPlan, MaskRequest, discover_mask, plan_mask
+from tasks.measure import measure_survey
+from tasks.publish import Published, RunFigures, publish_run, published_run
+from tasks.report_survey import write_reports
+from tasks.stitch import StitchOutcome, join_components
+
+log = logging.getLogger("spanscan.inspect")
+
+
+@flow(name="measure-mask", flow_run_name="{mask}", validate_parameters=True, persist_result=False)
+def measure_mask(
+    mask: str,
+    image: str | None = None,
+    structures: str | None = None,
+    class_name: Literal["crack", "rust"] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Published:
+    """Measure, grade and report a mask of class ids, or of 0 and 255 for the one class `class_name`.
+
+    All three files are paths or ``s3://bucket/key``; `settings` overrides settings of the environment by their names in
+    lower case. Raises SpanscanError with its code where the input or the run does not allow a report.
+    """
+    chosen = Settings(**(settings or {}))
+    watch = Stopwatch()
+    single = None if class_name is None else PixelClass[class_name.upper()]
+    plan = watch.run("discover", _plan, MaskRequest(mask, image, structures, single), chosen)
+    place = run_place(plan, chosen)
+    if (earlier := published_run(place)) is not None:
+        log.info("this mask was measured before with the same settings: run %s", plan.run_key)
+        return earlier
+    with dask_client(scheduler=chosen.scheduler, workers=chosen.workers) as client:
+        with block_progress("copy") as on_block:
+            copied = watch.run("copy", copy_mask, plan, place, client, on_block=on_block)
+        if copied.resumed:
+            log.info("%d of %d blocks were finished by an earlier attempt", copied.resumed, plan.block_count)
+        components = watch.run("stitch", join_components, plan, place, client, segmented=copied)
+        stitched = StitchOutcome(components, None)
+        measured = watch.run("measure", measure_survey, plan, place, client, segmented=copied, stitched=stitched)
+    reported = watch.run("report", write_reports, plan, place, measured, None, worst_count=chosen.worst_count)
+    figures = RunFigures(
+        seconds=watch.seconds,
+        segmented_pixels=plan.pixels,
+        blocks=plan.block_count,
+        resumed_blocks=copied.resumed,
+        projected_peak_bytes=plan.memory.total_bytes,
+        measured_peak_bytes=watch.peak_bytes,
+    )
+    return watch.run("publish", publish_run, plan, place, measured, reported, None, figures)
+
+
+def _plan(request: MaskRequest, chosen: Settings) -> GivenMaskPlan:
+    survey, mask = discover_mask(request, input_rules(chosen))
+    return plan_mask(
+        survey,
+        mask,
+        measure=measure_settings(chosen),
+        block_px=chosen.block_px,
+        workers=chosen.workers,
+        memory_limit_bytes=chosen.memory_limit_bytes,
+    )

@@ -1,0 +1,264 @@
+"""The graph of a skeleton: branches between ends and junctions, spurs pruned, what no longer branches joined.
+
+Pixels are neighbours by a side or a corner. A pixel of three and more neighbours belongs to a junction, and junction
+pixels side by side are one junction, at their centroid; the rest of the skeleton falls apart into chains, each a
+branch. Nothing here is compiled at first use, and nothing as large as the window is made.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from segmentation.georeference import Floats
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.intp]
+
+_SPUR_HALF_WIDTHS = 1.5
+_SPUR_PX = 1.5
+"""A side branch not longer than 1.5 half-widths + 1.5 px ends inside the crack's own ragged rim."""
+_PRUNING_ROUNDS = 6
+_ONE_JUNCTION_HALF_WIDTHS = 1.5
+"""Junctions nearer than 1.5 half-widths lie in the body of one."""
+_JUNCTION_PX = 2.0
+"""Junction pixels this near are one junction."""
+
+
+@dataclass(slots=True)
+class Branch:
+    """A branch of the graph while it is pruned and joined."""
+
+    start: int
+    """Node that it begins at."""
+    stop: int
+    """Node that it ends at; the same as `start` for a loop."""
+    points: Floats
+    """``(N, 2)`` from node to node, in the plane that lengths are measured in."""
+
+    @property
+    def length(self) -> float:
+        """Length of the line through the points."""
+        return float(np.hypot(*np.diff(self.points, axis=0).T).sum())
+
+    def reversed(self) -> "Branch":
+        """The same, walked the other way."""
+        return Branch(self.stop, self.start, self.points[::-1])
+
+
+def skeleton_graph(skeleton: Bools, place: Callable[[Floats], Floats]) -> list[Branch]:
+    """Branches of a skeleton, bool ``(H, W)``, of 8-connected pixels; a pixel on its own has none.
+
+    `place` takes (row, col) ``(N, 2)`` to the plane that the branches are wanted in.
+    """
+    pixels, neighbours = _neighbours(skeleton)
+    degree = (neighbours >= 0).sum(axis=1)
+    at = place(pixels.astype(np.float64))
+    junction_of, centres = _junctions(at, neighbours, degree > 2)
+    branches = []
+    first_end = len(centres)
+    rows: list[list[int]] = [[n for n in row if n >= 0] for row in neighbours.tolist()]
+    for chain in _chains(rows, junction_of):
+        nodes, points = [], [at[chain]]
+        ring = len(chain) > 2 and chain[0] in rows[chain[-1]]
+        if ring:
+            branches.append(Branch(first_end + chain[0], first_end + chain[0], at[[*chain, chain[0]]]))
+            continue
+        met = _met(chain, rows, junction_of)
+        for end, junction in zip((0, -1), met, strict=True):
+            nodes.append(first_end + chain[end] if junction < 0 else junction)
+            if junction >= 0:
+                points.insert(0 if end == 0 else len(points), centres[junction][None])
+        line = np.concatenate(points)
+        if len(line) > 1:
+            # The ends of a chain of one pixel that meets one junction only are two nodes.
+            stop = nodes[1] if nodes[0] != nodes[1] or met[0] >= 0 else nodes[1] + len(pixels)
+            branches.append(Branch(nodes[0], stop, line))
+    branches = _with_whole_junctions(branches, lambda _: _JUNCTION_PX)
+    # A tiny loop of a junction's own pixels is no branch.
+    return [b for b in branches if b.start != b.stop or b.start >= first_end or b.length > 2 * _JUNCTION_PX]
+
+
+def _neighbours(skeleton: Bools) -> tuple[Ints, Ints]:
+    """(row, col) ``(N, 2)`` of the pixels set and the numbers of their neighbours ``(N, 8)``, −1 for none."""
+    pixels = np.argwhere(skeleton)
+    width = skeleton.shape[1] + 2
+    flat = (pixels[:, 0] + 1) * width + pixels[:, 1] + 1
+    steps = np.array([-width, -1, 1, width, -width - 1, -width + 1, width - 1, width + 1])
+    wanted = flat[:, None] + steps
+    found = np.minimum(np.searchsorted(flat, wanted), max(flat.size - 1, 0))
+    return pixels, np.where(flat[found] == wanted, found, -1) if flat.size else np.empty((0, 8), np.intp)
+
+
+def _junctions(at: Floats, neighbours: Ints, branching: Bools) -> tuple[list[int], Floats]:
+    """The junction that each pixel belongs to ``(N,)``, −1 for none, and the junctions' centroids ``(J, 2)``."""
+    number = np.full(len(at), -1)
+    members = np.flatnonzero(branching)
+    if members.size == 0:
+        return number.tolist(), np.empty((0, 2))
+    near = neighbours[members]
+    both = (near >= 0) & branching[near]
+    rank = np.cumsum(branching) - 1
+    rows, cols = np.repeat(np.arange(members.size), both.sum(axis=1)), rank[near[both]]
+    graph = coo_array((np.ones(rows.size, np.bool_), (rows, cols)), shape=(members.size, members.size))
+    count, label = connected_components(graph, directed=False)
+    number[members] = label
+    size = np.bincount(label, minlength=count)
+    centres = np.stack([np.bincount(label, at[members, axis], count) / size for axis in (0, 1)], axis=1)
+    return number.tolist(), centres
+
+
+def _chains(rows: list[list[int]], junction_of: list[int]) -> list[list[int]]:
+    """Pixels of no junction, walked from end to end; a ring from its first pixel on."""
+    onward = [[n for n in row if junction_of[n] < 0] for row in rows]
+    free = [junction < 0 for junction in junction_of]
+    chains = []
+    ends = [n for n, row in enumerate(onward) if free[n] and len(row) < 2]
+    for first in [*ends, *range(len(rows))]:
+        if not free[first]:
+            continue
+        chain, here = [first], first
+        free[first] = False
+        while True:
+            following = [n for n in onward[here] if free[n]]
+            if not following:
+                break
+            here = following[0]
+            free[here] = False
+            chain.append(here)
+        chains.append(chain)
+    return chains
+
+
+def _met(chain: list[int], rows: list[list[int]], junction_of: list[int]) -> tuple[int, int]:
+    """Junctions that the two ends of a chain touch, −1 for an open end."""
+    first = [junction_of[n] for n in rows[chain[0]] if junction_of[n] >= 0]
+    last = [junction_of[n] for n in rows[chain[-1]] if junction_of[n] >= 0]
+    if len(chain) > 1:
+        return (first or [-1])[0], (last or [-1])[0]
+    # One pixel between two junctions, or at the end of one.
+    return (first or [-1])[0], (first[1] if len(first) > 1 else -1)
+
+
+def _with_whole_junctions(branches: list[Branch], reach: Callable[[Floats], float]) -> list[Branch]:
+    """Junctions nearer to one another than `reach` of their places made one, at their middle."""
+    degree = degrees_of(branches)
+    parent: dict[int, int] = {}
+
+    def root(node: int) -> int:
+        while node in parent:
+            node = parent[node]
+        return node
+
+    kept, middles = [], []
+    for branch in branches:
+        inner = branch.start != branch.stop and degree[branch.start] > 2 and degree[branch.stop] > 2
+        if inner and branch.length <= min(reach(branch.points[0]), reach(branch.points[-1])):
+            one, other = root(branch.start), root(branch.stop)
+            if one != other:
+                parent[max(one, other)] = min(one, other)
+                middles.append((min(one, other), (branch.points[0] + branch.points[-1]) / 2))
+        else:
+            kept.append(branch)
+    if not middles:
+        return branches
+    at: dict[int, list[Floats]] = {}
+    for node, middle in middles:
+        at.setdefault(root(node), []).append(middle)
+    joined = [_moved(Branch(root(branch.start), root(branch.stop), branch.points), at) for branch in kept]
+    # A tiny loop inside what is one junction now is no branch.
+    return [b for b in joined if b.start != b.stop or b.length > 2 * reach(b.points[0])]
+
+
+def _moved(branch: Branch, at: dict[int, list[Floats]]) -> Branch:
+    """The branch with its ends at the middle of the junctions that they are part of now."""
+    points = branch.points.copy()
+    for end, node in ((0, branch.start), (-1, branch.stop)):
+        if node in at:
+            points[end] = np.mean(at[node], axis=0)
+    return Branch(branch.start, branch.stop, points)
+
+
+def degrees_of(branches: list[Branch]) -> dict[int, int]:
+    """How many branches meet at each node; a loop counts twice."""
+    degree: dict[int, int] = {}
+    for branch in branches:
+        for node in (branch.start, branch.stop):
+            degree[node] = degree.get(node, 0) + 1
+    return degree
+
+
+def pruned(branches: list[Branch], rim: cKDTree) -> tuple[list[Branch], dict[int, int]]:
+    """The branches without the spurs inside the crack's own rim, joined where no more than two meet, and the degrees.
+
+    `rim` holds the pixels just outside the crack, in the plane of the branches.
+    """
+    for _ in range(_PRUNING_ROUNDS):
+        branches = _joined(branches)
+        spurs = _spurs(branches, rim)
+        if not spurs:
+            break
+        branches = [branch for number, branch in enumerate(branches) if number not in spurs]
+    # Two lines that cross askew are seen as two junctions inside the width they share.
+    branches = _with_whole_junctions(
+        _joined(branches), lambda place: max(_JUNCTION_PX, _ONE_JUNCTION_HALF_WIDTHS * float(rim.query(place)[0]))
+    )
+    branches = _joined(branches)
+    return branches, degrees_of(branches)
+
+
+def _spurs(branches: list[Branch], rim: cKDTree) -> set[int]:
+    """Branches from a junction to an open end that do not reach out of the crack's own width."""
+    degree = degrees_of(branches)
+    at_junction: dict[int, list[tuple[float, int]]] = {}
+    for number, branch in enumerate(branches):
+        ends = (degree[branch.start], degree[branch.stop])
+        if min(ends) != 1 or max(ends) < 3:
+            continue
+        junction, place = (branch.start, branch.points[0]) if ends[0] > 1 else (branch.stop, branch.points[-1])
+        limit = _SPUR_HALF_WIDTHS * float(rim.query(place)[0]) + _SPUR_PX
+        if branch.length <= limit:
+            at_junction.setdefault(junction, []).append((branch.length, number))
+    spurs: set[int] = set()
+    for junction, candidates in at_junction.items():
+        rest = degree[junction] - len(candidates)
+        # Where nothing but spurs meet, the two longest are the crack.
+        keep = 0 if rest >= 1 else 2
+        spurs.update(number for _, number in sorted(candidates)[: len(candidates) - keep])
+    return spurs
+
+
+def _joined(branches: list[Branch]) -> list[Branch]:
+    """Branches joined where only two of them meet."""
+    degree = degrees_of(branches)
+    at: dict[int, list[int]] = {}
+    for number, branch in enumerate(branches):
+        at.setdefault(branch.start, []).append(number)
+        at.setdefault(branch.stop, []).append(number)
+    used: set[int] = set()
+    result = []
+
+    def grow(branch: Branch) -> Branch:
+        parts = [branch.points]
+        stop = branch.stop
+        while degree[stop] == 2:
+            onward = [number for number in at[stop] if number not in used]
+            if not onward:
+                break
+            used.add(onward[0])
+            following = branches[onward[0]]
+            if following.start != stop:
+                following = following.reversed()
+            parts.append(following.points[1:] if np.allclose(following.points[0], parts[-1][-1]) else following.points)
+            stop = following.stop
+        return Branch(branch.start, stop, np.concatenate(parts))
+
+    for number, branch in enumerate(branches):
+        if number not in used:
+            used.add(number)
+            result.append(grow(grow(branch).reversed()))
+    return result
