@@ -1,150 +1,237 @@
-"""Score weights on a folder of labelled images, through the same predictor that inspects surveys."""
+"""Score weights on folders of pictures, through the same planned engine that inspects surveys."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from flows.evaluate_engine import PlannedModel, plan_model, refuse_too_large, segment_picture
+from flows.labelled_folder import (
+    LabelledPicture,
+    MaskForm,
+    form_of_masks,
+    image_files,
+    labelled_pictures,
+    picture_size,
+    read_image,
+    read_truth,
+)
+from flows.progress import block_progress
 from flows.settings import Settings
-from segmentation.classes import PixelClass
-from segmentation.errors import InputRejected
-from segmentation.inference.geometry import aligned_window, plan_read
-from segmentation.inference.predictor import Predictor, pick_device, pick_precision, tile_geometry
-from segmentation.models.geometry import net_geometry
-from segmentation.models.registry import load_model
-from segmentation.training.metrics import Counts, score_masks
-from segmentation.windows import Window
-from tasks.plan import MOST_CORE_PX
-
-DAMAGE_VALUE = 255
-IGNORE_VALUE = 128
-_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+from segmentation.classes import CLASS_NAMES, DEFECT_CLASSES, PixelClass
+from segmentation.measurement.grading import load_standards
+from segmentation.training.business import Findings, ReviewCosts
+from segmentation.training.evaluation import (
+    EvaluationRules,
+    ImageScore,
+    LabelledPrediction,
+    PooledScore,
+    pool,
+    score_image,
+    undamaged_findings,
+)
 
 Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderCase:
+    """Pictures to be scored, and how they are shown to a model."""
+
+    pictures: tuple[LabelledPicture, ...]
+    form: MaskForm
+    scale: float
+    """Factor by which they are resized before inference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredPicture:
+    """A picture's score, and its prediction in few bytes, to be drawn later."""
+
+    picture: LabelledPicture
+    score: ImageScore
+    predicted_png: bytes
+    """Pixels called the class, as a PNG."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelScore:
+    """One model on all pictures."""
+
+    model: PlannedModel
+    pictures: tuple[ScoredPicture, ...]
+    """In the order of their names."""
+    pooled: PooledScore
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UndamagedPicture:
+    """What was called damage in a picture that shows none."""
+
+    image: Path
+    pixels: int
+    """Pixels inspected."""
+    called_px: dict[str, int]
+    """Pixels called damage, by class."""
+    findings: dict[str, Findings]
+    """Findings the product would list, all of them false alarms, by class."""
+    mask_png: bytes
+    """Class ids, as a PNG."""
+
+
+def evaluation_rules(
+    settings: Settings, *, class_name: str, tolerance_px: float, gsd_m: float | None
+) -> EvaluationRules:
+    """How pictures are scored with the chosen settings."""
+    return EvaluationRules(
+        pixel_class=PixelClass(CLASS_NAMES.index(class_name)),
+        tolerance_px=tolerance_px,
+        width_limits_px=settings.evaluation_widths_px,
+        gsd_m=gsd_m,
+        min_crack_width_px=settings.min_crack_width_px,
+        min_crack_length_px=settings.min_crack_length_px,
+        min_rust_area_px=settings.min_rust_area_px,
+        standards=load_standards(settings.standards),
+        review=ReviewCosts(
+            image_s=settings.review_image_s,
+            confirm_s=settings.review_confirm_s,
+            reject_s=settings.review_reject_s,
+            draw_s=settings.review_draw_s,
+        ),
+    )
+
+
+def folder_case(images: Path, masks: Path, *, split: str | None, scale: float, settings: Settings) -> FolderCase:
+    """Find, pair and check pictures before any inference; raises InputRejected for what cannot be scored."""
+    pictures = tuple(labelled_pictures(images, masks, split=split))
+    _check_sizes([picture.image for picture in pictures], settings)
+    return FolderCase(pictures, form_of_masks(picture.mask for picture in pictures), scale)
 
 
 def evaluate_folder(
-    images: Path, masks: Path, *, class_name: str, scale: float, tolerance_px: float, settings: Settings
-) -> dict[str, Any]:
-    """Scores over all images with a mask of the same stem; masks hold 255 damage, 128 ignore, 0 the rest.
+    case: FolderCase, *, models: Sequence[str], rules: EvaluationRules, settings: Settings
+) -> tuple[ModelScore, ...]:
+    """Score each model on the same pictures, in the order of the models."""
+    return tuple(_score_model(_chosen(settings, name), case, rules) for name in models)
 
-    Images are resized by `scale` before inference and the mask is brought back to full size before it is scored.
-    Raises InputRejected where a folder or a mask is missing or sizes differ.
-    """
-    loaded = load_model(settings.model)
-    device = pick_device(settings.device)
-    predictor = Predictor(
-        loaded,
-        geometry=tile_geometry(net_geometry(loaded.module), core_px=settings.tile_core_px or MOST_CORE_PX),
-        device=device,
-        precision=pick_precision(settings.precision, device=device),
-        batch=settings.batch,
+
+def evaluate_undamaged(
+    images: Path, *, split: str | None, scale: float, gsd_m: float | None, models: Sequence[str], settings: Settings
+) -> tuple[tuple[PlannedModel, tuple[UndamagedPicture, ...]], ...]:
+    """What each model calls damage in pictures that show none: the control for false alarms."""
+    files = image_files(images, split=split)
+    _check_sizes(files, settings)
+    results = []
+    for name in models:
+        chosen = _chosen(settings, name)
+        model = plan_model(chosen, gsd_m=gsd_m, scale=scale)
+
+        def look(path: Path, *, model: PlannedModel = model, chosen: Settings = chosen) -> UndamagedPicture:
+            return _look_at(path, model, scale=scale, settings=chosen)
+
+        results.append((model, _each(look, files, model.name, workers=chosen.workers)))
+    return tuple(results)
+
+
+def decoded_mask(png: bytes) -> Bytes:
+    """The mask ``(H, W)`` of a `ScoredPicture` or an `UndamagedPicture`."""
+    with Image.open(BytesIO(png)) as picture:
+        return np.asarray(picture.convert("L"))
+
+
+def _score_model(settings: Settings, case: FolderCase, rules: EvaluationRules) -> ModelScore:
+    model = plan_model(settings, gsd_m=rules.gsd_m, scale=case.scale)
+
+    def scored(picture: LabelledPicture) -> ScoredPicture:
+        return _score_picture(picture, model, case, rules)
+
+    pictures = _each(scored, case.pictures, model.name, workers=settings.workers)
+    return ModelScore(model, pictures, pool([picture.score for picture in pictures]))
+
+
+def _score_picture(
+    picture: LabelledPicture, model: PlannedModel, case: FolderCase, rules: EvaluationRules
+) -> ScoredPicture:
+    image, validity = read_image(picture.image)
+    truth, labelled = read_truth(
+        picture.mask, form=case.form, pixel_class=rules.pixel_class, size=(image.shape[0], image.shape[1])
     )
-    pixel_class = PixelClass[class_name.upper()]
-    counts = Counts()
-    for image_path, mask_path in _pairs(images, masks):
-        image, truth = _read(image_path, "RGB"), _read(mask_path, "L")
-        if image.shape[:2] != truth.shape:
-            raise InputRejected(
-                "E_MASK_SIZE",
-                mask_path.name,
-                f"a mask must have the size of its image {image.shape[:2]}, got {truth.shape}",
-                "make the mask anew at the image's size",
+    found = segment_picture(image, validity, inference=model.inference, scale=case.scale)
+    predicted = found.mask == rules.pixel_class
+    shown = LabelledPrediction(image, predicted, found.probability, truth, labelled & validity)
+    return ScoredPicture(picture, score_image(picture.image.name, shown, rules=rules), _png(predicted))
+
+
+def _look_at(path: Path, model: PlannedModel, *, scale: float, settings: Settings) -> UndamagedPicture:
+    image, validity = read_image(path)
+    found = segment_picture(image, validity, inference=model.inference, scale=scale)
+    called = {c.name.lower(): (found.mask == c) & validity for c in DEFECT_CLASSES}
+    return UndamagedPicture(
+        image=path,
+        pixels=int(validity.sum()),
+        called_px={name: int(mask.sum()) for name, mask in called.items()},
+        findings={
+            name: undamaged_findings(
+                mask,
+                pixel_class=PixelClass(CLASS_NAMES.index(name)),
+                min_crack_length_px=settings.min_crack_length_px,
+                min_rust_area_px=settings.min_rust_area_px,
             )
-        counts += score_masks(
-            _segment(predictor, image, scale=scale),
-            truth,
-            pixel_class=pixel_class,
-            truth_value=DAMAGE_VALUE,
-            ignore_value=IGNORE_VALUE,
-            tolerance_px=tolerance_px,
-        )
-    return {
-        "model": loaded.card.name,
-        "sha256": loaded.sha256,
-        "class": class_name,
-        "images": counts.images,
-        "scale": scale,
-        "tolerance_px": tolerance_px,
-        "iou": _finite(counts.iou),
-        "f1": _finite(counts.f1),
-        "precision": _finite(counts.precision),
-        "recall": _finite(counts.recall),
-        "tolerant_f1": _finite(counts.tolerant_f1),
-        "cl_iou": _finite(counts.cl_iou),
-        "damaged_share": _finite(counts.truth_share),
-        "predicted_share": _finite(counts.predicted_share),
-    }
+            for name, mask in called.items()
+        },
+        mask_png=_png(np.where(validity, found.mask, np.uint8(0))),
+    )
 
 
-def score_lines(score: dict[str, Any]) -> list[str]:
-    """The scores in lines for a terminal."""
-    lines = [f"{score['model']} ({score['sha256'][:12]}) on {score['images']} images, class {score['class']}"]
-    labels = {
-        "iou": "IoU",
-        "f1": "F1",
-        "precision": "precision",
-        "recall": "recall",
-        "tolerant_f1": f"F1 within {score['tolerance_px']:g} px",
-        "cl_iou": f"centre-line IoU within {score['tolerance_px']:g} px",
-        "damaged_share": "damaged share (chance IoU)",
-        "predicted_share": "predicted share",
-    }
-    for key, label in labels.items():
-        value = score[key]
-        lines.append(f"  {label:<30} {'undefined' if value is None else f'{value:.4f}'}")
-    return lines
+def _each(work: Callable[[Work], Result], items: Sequence[Work], name: str, *, workers: int) -> tuple[Result, ...]:
+    """Results in order, `workers` items at a time; the first failure stops what has not begun."""
+    with _counted(name, len(items)) as count, ThreadPoolExecutor(workers) as pool_of_threads:
+        futures = [pool_of_threads.submit(work, item) for item in items]
+        results = []
+        try:
+            for future in futures:
+                results.append(future.result())
+                count()
+        except BaseException:
+            pool_of_threads.shutdown(cancel_futures=True)
+            raise
+    return tuple(results)
 
 
-def _segment(predictor: Predictor, image: Bytes, *, scale: float) -> Bytes:
-    height, width = image.shape[:2]
-    if scale != 1.0:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = np.asarray(
-            Image.fromarray(image).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
-        )
-    rows, cols = image.shape[:2]
-    owned = Window(0, rows, 0, cols)
-    read = aligned_window(owned, predictor.geometry)
-    plan = plan_read(read, rows, cols)
-    validity = np.ones((rows, cols), np.bool_)
-    mask = predictor.segment(plan.fill(image), plan.fill(validity), read=read, owned=owned).mask
-    if scale == 1.0:
-        return mask
-    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+@contextmanager
+def _counted(name: str, total: int) -> Iterator[Callable[[], None]]:
+    done = 0
+    with block_progress(f"evaluate {name}", unit="pictures") as tell:
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            tell(done, total)
+
+        yield count
 
 
-def _pairs(images: Path, masks: Path) -> Iterator[tuple[Path, Path]]:
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise InputRejected("E_NOT_FOUND", str(folder), "the folder must exist, got none", "mend the path")
-    found = sorted(p for p in images.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
-    if not found:
-        raise InputRejected("E_NO_IMAGES", str(images), "the folder must hold images, got none", "mend the path")
-    by_stem = {p.stem: p for p in masks.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES}
-    for path in found:
-        if path.stem not in by_stem:
-            raise InputRejected(
-                "E_NO_MASK",
-                path.name,
-                f"{masks.name} must hold a mask of its stem, got none",
-                "add it or move the image",
-            )
-        yield path, by_stem[path.stem]
+def _chosen(settings: Settings, model: str) -> Settings:
+    return settings.model_copy(update={"model": model})
 
 
-def _read(path: Path, mode: str) -> Bytes:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert(mode))
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputRejected(
-            "E_IMAGE", path.name, f"the picture must decode, got {error}", "write it again from its source"
-        ) from error
+def _check_sizes(files: Sequence[Path], settings: Settings) -> None:
+    for path in files:
+        height, width = picture_size(path)
+        refuse_too_large(path.name, height * width, settings=settings)
 
 
-def _finite(value: float) -> float | None:
-    return round(value, 5) if value == value else None
+def _png(values: Bytes | Bools) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(values.astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -12,16 +12,16 @@ log = logging.getLogger("spanscan.progress")
 
 
 @contextmanager
-def block_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+def block_progress(name: str, *, unit: str = "blocks") -> Iterator[Callable[[int, int], None]]:
     """A callback ``(done, all)`` that shows the progress of a stage on stderr."""
     if not sys.stderr.isatty():
-        yield _Lines(name)
+        yield _Lines(name, unit)
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("blocks"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -31,12 +31,13 @@ def block_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _Lines:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, unit: str) -> None:
         self._name = name
+        self._unit = unit
         self._tenths_told = 0
 
     def __call__(self, done: int, total: int) -> None:
         tenths = 10 * done // total if total else 10
         if tenths > self._tenths_told:
             self._tenths_told = tenths
-            log.info("%s: %d of %d blocks", self._name, done, total)
+            log.info("%s: %d of %d %s", self._name, done, total, self._unit)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from segmentation.classes import PixelClass
-from segmentation.synthetic import distractors, surfaces
+from segmentation.synthetic import distractors, surfaces, textures
 from segmentation.synthetic.cracks import (
     Crack,
     CrackLook,
@@ -25,6 +26,7 @@ from segmentation.windows import Window
 SURFACES = ("cast", "brushed", "aggregate", "asphalt", "painted", "galvanised", "masonry", "plaster")
 """Kinds of surface that damage is painted on."""
 _SURFACE_WEIGHTS = (0.27, 0.06, 0.06, 0.12, 0.15, 0.06, 0.16, 0.12)
+_ROUGH_GROUND_CHANCE = 0.125
 _STEEL = ("painted", "galvanised")
 _CONTENTS = ("clean", "distractors", "crack", "rust", "both")
 _CONTENT_WEIGHTS_STEEL = (0.10, 0.17, 0.13, 0.55, 0.05)
@@ -39,25 +41,30 @@ class Sample:
     """``(H, W, 3)`` uint8."""
     mask: Bytes
     """``(H, W)`` uint8: class ids of `segmentation.classes` (0 background, 1 crack, 2 rust)."""
+    instances: npt.NDArray[np.uint16]
+    """``(H, W)``: ids of the rust patches as they were painted, 0 where there is no rust; patches may touch."""
 
 
 def sample_crop(rng: np.random.Generator, *, size_px: int) -> Sample:
     """A training crop of `size_px` × `size_px`; the same generator state gives the same crop in any process.
 
-    About a quarter of the crops hold no damage: half of those are clean, the rest show distractors only.
+    One in eight shows rough ground (`segmentation.synthetic.textures`), which holds no damage; of the others about a
+    quarter hold none: half of those are clean, the rest show distractors only.
     """
+    if rng.random() < _ROUGH_GROUND_CHANCE:
+        return _rough_ground(rng, (size_px, size_px))
     kind = str(rng.choice(SURFACES, p=_SURFACE_WEIGHTS))
     weights = _CONTENT_WEIGHTS_STEEL if kind in _STEEL else _CONTENT_WEIGHTS_OTHER
     content = str(rng.choice(_CONTENTS, p=weights))
     shape, window = (size_px, size_px), Window(0, size_px, 0, size_px)
     surface = random_surface(rng, kind, shape)
     image = surface.render(window)
-    mask = np.zeros(shape, np.uint8)
+    mask, instances = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
     busy = content != "clean"
     if busy:
         _paint_some(rng, image, kind)
     if content in ("rust", "both"):
-        _add_rust(rng, image, mask, kind)
+        _add_rust(rng, image, mask, instances, kind)
     if content in ("crack", "both"):
         _add_cracks(rng, image, mask, surface)
     if rng.random() < (0.40 if kind in _STEEL else 0.15):
@@ -68,7 +75,15 @@ def sample_crop(rng: np.random.Generator, *, size_px: int) -> Sample:
         mask[hidden] = PixelClass.BACKGROUND
     if busy and rng.random() < 0.25:
         distractors.shadow(rng, image)
-    return Sample(photograph(rng, image), mask)
+    instances[mask != PixelClass.RUST] = 0
+    return Sample(photograph(rng, image), mask, instances)
+
+
+def _rough_ground(rng: np.random.Generator, shape: tuple[int, int]) -> Sample:
+    image = textures.rough_ground(rng, shape)
+    if rng.random() < 0.4:
+        distractors.shadow(rng, image)
+    return Sample(photograph(rng, image), np.zeros(shape, np.uint8), np.zeros(shape, np.uint16))
 
 
 def random_surface(rng: np.random.Generator, kind: str, shape: tuple[int, int]) -> surfaces.Surface:
@@ -180,7 +195,9 @@ def _stepped_crack(rng: np.random.Generator, surface: MasonrySurface, size: int,
     return Crack((Stroke(rough, widths_along(rng, len(rough), width_px=width, variation=0.5, taper=True)),))
 
 
-def _add_rust(rng: np.random.Generator, image: Floats, mask: Bytes, kind: str) -> None:
+def _add_rust(
+    rng: np.random.Generator, image: Floats, mask: Bytes, instances: npt.NDArray[np.uint16], kind: str
+) -> None:
     size = image.shape[0]
     window = Window(0, size, 0, image.shape[1])
     look = RustLook(
@@ -192,10 +209,10 @@ def _add_rust(rng: np.random.Generator, image: Floats, mask: Bytes, kind: str) -
     )
     if kind in _STEEL and rng.random() < 0.08:
         composite(image, np.full(mask.shape, 0.97, np.float32), rust_texture(rng, mask.shape, look, 2.0))
-        mask[:] = PixelClass.RUST
+        mask[:], instances[:] = PixelClass.RUST, 1
         return
     many = rng.random() < 0.3
-    for _ in range(int(rng.integers(6, 40)) if many else int(rng.integers(1, 5))):
+    for number in range(1, 1 + (int(rng.integers(6, 40)) if many else int(rng.integers(1, 5)))):
         radius = float(np.exp(rng.uniform(np.log(2.0), np.log(12.0 if many else 0.45 * size))))
         patch = rust_patch(
             rng,
@@ -208,7 +225,8 @@ def _add_rust(rng: np.random.Generator, image: Floats, mask: Bytes, kind: str) -
             stain=float(rng.uniform(0.0, 1.0)),
         )
         seen = paint_rust(image, window, patch, look, rng)
-        mask[seen.slices()][patch.mask[seen.within(patch.window)]] = PixelClass.RUST
+        covered = patch.mask[seen.within(patch.window)]
+        mask[seen.slices()][covered], instances[seen.slices()][covered] = PixelClass.RUST, number
 
 
 def _add_backdrop(rng: np.random.Generator, image: Floats, mask: Bytes, *, is_bar: bool) -> None:

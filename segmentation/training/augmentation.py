@@ -4,6 +4,7 @@ Images are uint8 ``(H, W, 3)``. Geometry changes image and label maps together; 
 """
 
 from io import BytesIO
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,12 @@ from segmentation.training.labels import Bools
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-_LINE_KEPT = 0.3
-_AREA_KEPT = 0.5
-_DOUBTFUL = 0.2
+LINE_KEPT: Final = 0.3
+"""Share of a resized pixel that must have been damage for it to be damage, for lines: they must not break."""
+AREA_KEPT: Final = 0.5
+"""The same for damage of true width."""
+DOUBTFUL: Final = 0.2
+"""From this share on a pixel that is not damage is ignored."""
 
 
 def resized_to(
@@ -31,13 +35,14 @@ def resized_to(
         return image, damage, ignore
     size = (width, height)
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    covered, unsure = (_share(layer, size) for layer in (damage, ignore))
-    kept = covered >= (_LINE_KEPT if line_labels else _AREA_KEPT)
-    doubtful = (covered >= _DOUBTFUL) | (unsure >= _DOUBTFUL)
+    covered, unsure = (share_of(layer, size) for layer in (damage, ignore))
+    kept = covered >= (LINE_KEPT if line_labels else AREA_KEPT)
+    doubtful = (covered >= DOUBTFUL) | (unsure >= DOUBTFUL)
     return small, kept, doubtful & ~kept
 
 
-def _share(layer: Bools, size: tuple[int, int]) -> Floats:
+def share_of(layer: Bools, size: tuple[int, int]) -> Floats:
+    """Share of each pixel of the resized layer that was set; `size` is (width, height)."""
     picture = Image.fromarray(layer.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
     return np.asarray(picture, np.float32) / np.float32(255)
 

@@ -1,6 +1,6 @@
 """The state of a training run in one file that is there whole or not at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,34 @@ class Checkpoint:
     """State of the averaged net."""
     optimiser: dict[str, Any]
     """State of the optimiser."""
+    scaler: dict[str, Any]
+    """State of the gradient scaler; empty where none is used."""
+    best: dict[str, Tensor]
+    """State of the averaged net at its best validation; empty where that is not asked for."""
+    best_score: float
+    """The score there."""
+    validations_since_best: int
+    """Validations without a better one since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The best validation score so far, and how long ago it was."""
+
+    best_score: float
+    """Minus infinity before the first validation."""
+    validations_since: int
+    """Validations without a better one since."""
+
+    def after(self, score: float) -> "Patience":
+        """How it stands after a validation; a score that is no number is no better one."""
+        return Patience(score, 0) if score > self.best_score else Patience(self.best_score, self.validations_since + 1)
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the folder's checkpoint atomically."""
     buffer = BytesIO()
-    fields = {name: getattr(checkpoint, name) for name in ("step", "net", "average", "optimiser")}
-    torch.save(fields, buffer)
+    torch.save({field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}, buffer)
     replace_file(folder / CHECKPOINT_NAME, buffer.getvalue())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final, Literal
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,13 @@ DAMAGE_VALUE: Final = 255
 IGNORE_VALUE: Final = 128
 """Mask value of a pixel that is left out of losses and metrics."""
 
+_SUFFIXES: Final = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
 Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
 class DataSetSpec:
-    """One folder with ``images/``, ``masks/`` (same stem, PNG) and, if it is split, ``splits.json``."""
+    """One folder with ``images/``, ``masks/`` (same stem) and, if it is split, ``splits.json``; or two such folders."""
 
     name: str
     """Name in logs and metrics."""
@@ -49,6 +51,22 @@ class DataSetSpec:
     """Patterns of image file names that are not used."""
     others_absent: tuple[str, ...] = ()
     """Patterns of image file names in which somebody looked for the other classes of damage and found none."""
+    images: Path | None = None
+    """Folder of the images where it is not ``folder/images``."""
+    masks: Path | None = None
+    """Folder of the masks where it is not ``folder/masks``."""
+    validation_share: float = 0.0
+    """Share of the images that is held out for validation where there is no ``splits.json``."""
+
+    @property
+    def images_dir(self) -> Path:
+        """Folder of the images."""
+        return self.images or self.folder / "images"
+
+    @property
+    def masks_dir(self) -> Path:
+        """Folder of the masks."""
+        return self.masks or self.folder / "masks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +86,10 @@ class LabelledImage:
 
 
 def image_names(spec: DataSetSpec, split: Split) -> list[str]:
-    """Image file names of a split, sorted; a set without ``splits.json`` is all ``train``.
+    """Image file names of a split, sorted.
 
+    Without ``splits.json`` the `validation_share` of the images whose names' checksums are lowest is ``val`` (so
+    that a further image moves few others), at least one of two or more; the rest is ``train``.
     Raises InputRejected ``E_DATASET`` where the folder or the split cannot be used.
     """
     splits = spec.folder / "splits.json"
@@ -77,11 +97,15 @@ def image_names(spec: DataSetSpec, split: Split) -> list[str]:
         if splits.is_file():
             names = [str(name) for name in json.loads(splits.read_text())[split]]
         else:
-            names = [path.name for path in (spec.folder / "images").iterdir()] if split == "train" else []
+            names = _held_out_or_not(_pictures(spec.images_dir), spec.validation_share)[split]
     except (OSError, ValueError, KeyError, TypeError) as error:
         cause = f"the set must be a folder with images/, masks/ and a readable splits.json, got {error!r}"
         raise InputRejected("E_DATASET", str(spec.folder), cause, "give the folder of the set") from error
-    return sorted(name for name in names if not _matches(name, spec.leave_out))
+    kept = sorted(name for name in names if not _matches(name, spec.leave_out))
+    if split == "train" and not kept:
+        cause = "the set must hold an image to train on, got none"
+        raise InputRejected("E_DATASET", str(spec.images_dir), cause, "give the folder of the images")
+    return kept
 
 
 def read_labelled(spec: DataSetSpec, name: str) -> LabelledImage:
@@ -89,7 +113,7 @@ def read_labelled(spec: DataSetSpec, name: str) -> LabelledImage:
 
     Raises InputRejected ``E_DATASET`` where one of the two is missing, unreadable or of another size.
     """
-    image_path, mask_path = spec.folder / "images" / name, spec.folder / "masks" / f"{Path(name).stem}.png"
+    image_path, mask_path = spec.images_dir / name, _mask_of(spec, name)
     try:
         with Image.open(image_path) as picture, Image.open(mask_path) as drawn:
             image, mask = np.array(picture.convert("RGB")), np.array(drawn.convert("L"))
@@ -138,7 +162,7 @@ def known_sets(data_root: Path, *, shares: dict[str, float]) -> tuple[DataSetSpe
     rust_folder = data_root / "rust_photos"
     rust_photos = DataSetSpec(
         "rust_photos", rust_folder, PixelClass.RUST, shares.get("rust_photos", 0.0),
-        line_labels=False, uncertain_px=2, scale_range=(0.15, 1.0), validation_scale=0.4,
+        line_labels=False, uncertain_px=2, scale_range=(0.3, 1.25),
         leave_out=_doubtful(rust_folder / "masks.csv"), others_absent=_RUST_PHOTOS_WITHOUT_CRACKS,
     )  # fmt: skip
     return tuple(spec for spec in (cracks_uav75, cracks_masonry, rust_photos) if spec.share > 0)
@@ -157,6 +181,23 @@ def _doubtful(grades: Path) -> tuple[str, ...]:
         return ()
     with grades.open(newline="") as file:
         return tuple(row["file"] for row in csv.DictReader(file) if row["quality"] == "C")
+
+
+def _pictures(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES]
+
+
+def _mask_of(spec: DataSetSpec, name: str) -> Path:
+    """The mask of an image's stem, PNG before all else: masks must not be stored with loss."""
+    stem = Path(name).stem
+    candidates = [spec.masks_dir / f"{stem}{suffix}" for suffix in _SUFFIXES]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _held_out_or_not(names: list[str], share: float) -> dict[Split, list[str]]:
+    by_checksum = sorted(names, key=lambda name: (crc32(name.encode()), name))
+    held_out = min(max(1, round(share * len(names))), len(names) - 1) if share > 0 and len(names) > 1 else 0
+    return {"val": by_checksum[:held_out], "train": by_checksum[held_out:], "test": []}
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

@@ -1,5 +1,6 @@
 """Scores of a mask against a truth, as counts that can be added over images before any ratio is taken."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from skimage.morphology import skeletonize
 
 Mask = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,14 @@ class Counts:
     """Pixels of the true centre line without the predicted one within the tolerance."""
     images: int = 0
     """Masks counted."""
+    predicted_boundary_near: int = 0
+    """Boundary pixels of the prediction with a true boundary pixel within the tolerance."""
+    predicted_boundary_far: int = 0
+    """The other boundary pixels of the prediction."""
+    truth_boundary_near: int = 0
+    """Boundary pixels of the truth with a predicted boundary pixel within the tolerance."""
+    truth_boundary_far: int = 0
+    """The other boundary pixels of the truth."""
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -89,6 +99,21 @@ class Counts:
         return _ratio(self.predicted_line_near, union)
 
     @property
+    def boundary_f1(self) -> float:
+        """Harmonic mean of the shares of the predicted and of the true boundary that lie near the other.
+
+        After Csurka, Larlus, Perronnin: "What is a good evaluation measure for semantic segmentation?", BMVC 2013.
+        NaN where neither has a boundary, 0 where only one has.
+        """
+        predicted = self.predicted_boundary_near + self.predicted_boundary_far
+        true = self.truth_boundary_near + self.truth_boundary_far
+        if predicted + true == 0:
+            return float("nan")
+        precision = self.predicted_boundary_near / predicted if predicted else 0.0
+        recall = self.truth_boundary_near / true if true else 0.0
+        return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
+
+    @property
     def truth_share(self) -> float:
         """Share of the counted pixels that are true: the IoU and precision of calling every pixel damaged."""
         true = self.true_positive + self.false_negative
@@ -107,34 +132,83 @@ def score_masks(
     """Count one predicted mask ``(H, W)`` of class ids against a truth ``(H, W)``.
 
     A pixel is predicted where `predicted` is `pixel_class`, true where `truth` is `truth_value`, and left out where
-    `truth` is `ignore_value`. The tolerance is a Euclidean distance between pixel centres. Centre lines are those
-    of Zhang and Suen's thinning. Raises ValueError where the shapes differ.
+    `truth` is `ignore_value`. The rest is as in `score_at_tolerances`.
     """
     if predicted.shape != truth.shape or predicted.ndim != 2:
         raise ValueError(f"masks must be (H, W) and of one shape, got {predicted.shape} and {truth.shape}")
-    counted = truth != ignore_value
-    said, true = (predicted == pixel_class) & counted, (truth == truth_value) & counted
-    said_line, true_line = skeletonize(said), skeletonize(true)  # type: ignore[no-untyped-call]
-    near_true_line = _near(true_line, tolerance_px)
+    (counts,) = score_at_tolerances(
+        predicted == pixel_class, truth == truth_value, counted=truth != ignore_value, tolerances_px=(tolerance_px,)
+    )
+    return counts
+
+
+def score_at_tolerances(
+    predicted: Bools, truth: Bools, *, counted: Bools, tolerances_px: Sequence[float]
+) -> tuple[Counts, ...]:
+    """Counts at each tolerance of a prediction ``(H, W)`` against a truth ``(H, W)``, on the pixels `counted` alone.
+
+    A tolerance is a Euclidean distance between pixel centres. Centre lines are those of Zhang and Suen's thinning.
+    A boundary pixel is one of the mask with a counted pixel outside the mask above, below, left or right of it: the
+    image's edge and what is left out make no boundary. Raises ValueError where the shapes differ.
+    """
+    if not predicted.shape == truth.shape == counted.shape or predicted.ndim != 2:
+        raise ValueError(
+            f"masks must be (H, W) and of one shape, got {predicted.shape}, {truth.shape}, {counted.shape}"
+        )
+    said, true = predicted & counted, truth & counted
+    said_line, true_line = centre_line(said), centre_line(true)
+    said_edge, true_edge = _boundary(said, counted), _boundary(true, counted)
+    said_far, true_far = _distances_px(said, to=true), _distances_px(true, to=said)
+    said_line_far, true_line_far = _distances_px(said_line, to=true_line), _distances_px(true_line, to=said_line)
+    said_edge_far, true_edge_far = _distances_px(said_edge, to=true_edge), _distances_px(true_edge, to=said_edge)
     hits = int((said & true).sum())
-    return Counts(
-        true_positive=hits,
-        false_positive=int(said.sum()) - hits,
-        false_negative=int(true.sum()) - hits,
-        true_negative=int((counted & ~said & ~true).sum()),
-        predicted_near_truth=int((said & _near(true, tolerance_px)).sum()),
-        truth_near_predicted=int((true & _near(said, tolerance_px)).sum()),
-        predicted_line_near=int((said_line & near_true_line).sum()),
-        predicted_line_far=int((said_line & ~near_true_line).sum()),
-        truth_line_far=int((true_line & ~_near(said_line, tolerance_px)).sum()),
-        images=1,
+    return tuple(
+        Counts(
+            true_positive=hits,
+            false_positive=int(said.sum()) - hits,
+            false_negative=int(true.sum()) - hits,
+            true_negative=int((counted & ~said & ~true).sum()),
+            predicted_near_truth=_within(said_far, tolerance),
+            truth_near_predicted=_within(true_far, tolerance),
+            predicted_line_near=_within(said_line_far, tolerance),
+            predicted_line_far=said_line_far.size - _within(said_line_far, tolerance),
+            truth_line_far=true_line_far.size - _within(true_line_far, tolerance),
+            images=1,
+            predicted_boundary_near=_within(said_edge_far, tolerance),
+            predicted_boundary_far=said_edge_far.size - _within(said_edge_far, tolerance),
+            truth_boundary_near=_within(true_edge_far, tolerance),
+            truth_boundary_far=true_edge_far.size - _within(true_edge_far, tolerance),
+        )
+        for tolerance in tolerances_px
     )
 
 
-def _near(mask: Bools, distance_px: float) -> Bools:
+def centre_line(mask: Bools) -> Bools:
+    """Centre line ``(H, W)`` of a mask, one pixel wide, by Zhang and Suen's thinning."""
+    return np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
+
+
+def distance_px(mask: Bools) -> Floats:
+    """Euclidean distance ``(H, W)`` of each pixel's centre to that of the nearest set one; infinity where none is."""
     if not mask.any():
-        return np.zeros_like(mask)
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= distance_px, np.bool_)
+        return np.full(mask.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(~mask), np.float64)
+
+
+def _distances_px(mask: Bools, *, to: Bools) -> Floats:
+    """Distance ``(N,)`` of each set pixel of a mask to the nearest set one of another."""
+    if not mask.any():
+        return np.empty(0)
+    return distance_px(to)[mask]
+
+
+def _boundary(mask: Bools, counted: Bools) -> Bools:
+    outside = ndimage.binary_dilation(counted & ~mask, structure=ndimage.generate_binary_structure(2, 1))
+    return np.asarray(mask & outside, np.bool_)
+
+
+def _within(distances: Floats, tolerance_px: float) -> int:
+    return int((distances <= tolerance_px).sum())
 
 
 def _ratio(part: float, whole: float) -> float:

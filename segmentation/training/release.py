@@ -82,12 +82,16 @@ def best_offsets(
 
 
 def with_offsets(module: UNet, offsets: Sequence[float]) -> UNet:
-    """A copy in eval mode whose head adds `offsets` to the logits."""
+    """A copy in eval mode whose head adds `offsets` to the logits.
+
+    A head that gives several maps a class, which are spread over its pixels afterwards, takes each offset that often.
+    """
     shifted = deepcopy(module).eval()
-    if shifted.head.bias is None:
-        raise ValueError("the head must have a bias to take the offsets")
+    bias = shifted.head.bias
+    if bias is None or bias.numel() % len(offsets):
+        raise ValueError(f"the head must have a bias of {len(offsets)} classes to take the offsets, got {bias}")
     with torch.no_grad():
-        shifted.head.bias.add_(torch.tensor(offsets, dtype=shifted.head.bias.dtype))
+        bias.add_(torch.tensor(offsets, dtype=bias.dtype).repeat_interleave(bias.numel() // len(offsets)))
     return shifted
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from segmentation.classes import DEFECT_CLASSES
 from segmentation.inference.geometry import mirrored
 from segmentation.models.geometry import net_geometry
-from segmentation.models.unet import UNet
+from segmentation.models.net import Net
 from segmentation.synthetic.crops import Sample
 from segmentation.training.augmentation import resized_to
 from segmentation.training.datasets import DAMAGE_VALUE, IGNORE_VALUE, DataSetSpec, LabelledImage
@@ -21,6 +21,7 @@ PIXEL_MEAN = (123.7, 116.3, 103.5)
 PIXEL_STD = (58.4, 57.1, 57.4)
 """Standard deviation that goes with `PIXEL_MEAN`."""
 _TOLERANCE_PX = 4.0
+_CORE_PX = 1024
 _EVERYTHING = -1
 
 
@@ -31,7 +32,7 @@ def normalised(images: npt.NDArray[np.uint8], *, device: str) -> Tensor:
     return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def on_device(module: UNet, device: str) -> UNet:
+def on_device(module: Net, device: str) -> Net:
     """The same net on a device, its weights laid out channels last, which is the faster layout on CPUs and GPUs."""
     for parameter in module.to(device).parameters():
         if parameter.dim() == 4:
@@ -39,23 +40,35 @@ def on_device(module: UNet, device: str) -> UNet:
     return module
 
 
-@torch.inference_mode()
 def whole_image_logits(
-    module: UNet, image: npt.NDArray[np.uint8], *, device: str, mixed_precision: bool
+    module: Net, image: npt.NDArray[np.uint8], *, device: str, mixed_precision: bool
 ) -> npt.NDArray[np.float32]:
-    """Logits ``(C, H, W)`` of an image ``(H, W, 3)`` by one pass, mirrored around by the receptive field."""
+    """Logits ``(C, H, W)`` of an image ``(H, W, 3)``, mirrored around by the receptive field, as one pass gives them.
+
+    Large images are passed in cores of about 1024 px with their field around them, which gives the same. A net
+    whose field is not bounded sees each core alone, so that its scores are those of pictures of that size.
+    """
     height, width = image.shape[:2]
-    halo_px, step = net_geometry(module).halo_px, module.alignment_px
-    rows, cols = (mirrored(-halo_px, -(-n // step) * step + halo_px, n) for n in (height, width))
-    padded = image[np.ix_(rows, cols)]
-    with torch.autocast(device, torch.bfloat16, enabled=mixed_precision):
-        logits = module(normalised(padded[None], device=device))
-    inner = logits[0, :, halo_px : halo_px + height, halo_px : halo_px + width]
-    return np.asarray(inner.float().cpu().numpy(), np.float32)
+    geometry = net_geometry(module)
+    halo_px = geometry.halo_px if geometry.bounded_field else 0
+    core_px = -(-_CORE_PX // geometry.alignment_px) * geometry.alignment_px
+    logits = np.empty((module.classes, height, width), np.float32)
+    for top in range(0, height, core_px):
+        for left in range(0, width, core_px):
+            sides = min(core_px, height - top), min(core_px, width - left)
+            spans = [geometry.valid_window_px(side + 2 * halo_px) for side in sides]
+            rows = mirrored(top - halo_px, top - halo_px + spans[0], height)
+            cols = mirrored(left - halo_px, left - halo_px + spans[1], width)
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=mixed_precision):
+                out = module(normalised(image[np.ix_(rows, cols)][None], device=device))
+            at = halo_px - geometry.margin_px
+            inner = out[0, :, at : at + sides[0], at : at + sides[1]]
+            logits[:, top : top + sides[0], left : left + sides[1]] = inner.float().cpu().numpy()
+    return logits
 
 
 def score_set(
-    module: UNet, spec: DataSetSpec, items: Sequence[LabelledImage], *, device: str, mixed_precision: bool
+    module: Net, spec: DataSetSpec, items: Sequence[LabelledImage], *, device: str, mixed_precision: bool
 ) -> Counts:
     """Scores of the class that the set labels, at the set's validation scale; `module` must be in eval mode."""
     total = Counts()
@@ -73,7 +86,7 @@ def score_set(
     return total
 
 
-def score_scenes(module: UNet, scenes: Sequence[Sample], *, device: str, mixed_precision: bool) -> dict[str, Counts]:
+def score_scenes(module: Net, scenes: Sequence[Sample], *, device: str, mixed_precision: bool) -> dict[str, Counts]:
     """Scores per class of damage on synthetic scenes, by class name."""
     totals = {pixel_class.name.lower(): Counts() for pixel_class in DEFECT_CLASSES}
     for scene in scenes:

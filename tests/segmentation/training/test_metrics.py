@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentation.training.metrics import Counts, score_masks
+from segmentation.training.metrics import Counts, score_at_tolerances, score_masks
 
 
 def _score(predicted: np.ndarray, truth: np.ndarray, tolerance_px: float = 2.0) -> Counts:
@@ -93,3 +93,57 @@ def test_a_wider_tolerance_never_lowers_a_score(seed: int) -> None:
     scores = [_score(predicted, truth, t).tolerant_f1 for t in (0.0, 1.0, 2.0, 4.0)]
     assert scores == sorted(scores)
     assert scores[0] == pytest.approx(_score(predicted, truth).f1, nan_ok=True)
+
+
+def _disc(radius_px: float, *, size: int = 60, middle: float = 30.0) -> np.ndarray:
+    rows, cols = np.mgrid[:size, :size]
+    return np.hypot(rows - middle, cols - middle) <= radius_px
+
+
+def test_a_disc_drawn_three_pixels_too_large_has_its_boundary_some_three_pixels_away() -> None:
+    counts = score_at_tolerances(_disc(15), _disc(12), counted=np.ones((60, 60), np.bool_), tolerances_px=(2.0, 4.5))
+    assert counts[0].boundary_f1 == 0.0
+    assert counts[1].boundary_f1 == 1.0
+
+
+def test_the_edge_of_the_image_and_of_what_is_left_out_is_no_boundary() -> None:
+    truth, predicted, counted = np.ones((3, 20, 20), np.bool_)
+    counted[:, 15:] = False
+    predicted = predicted & (np.arange(20) < 17)
+    (counts,) = score_at_tolerances(predicted, truth, counted=counted, tolerances_px=(1.0,))
+    assert isnan(counts.boundary_f1)
+    predicted[:5] = False
+    (counts,) = score_at_tolerances(predicted, truth, counted=counted, tolerances_px=(1.0,))
+    assert (counts.predicted_boundary_far, counts.truth_boundary_far, counts.boundary_f1) == (15, 0, 0.0)
+
+
+def _near_by_brute_force(mask: np.ndarray, other: np.ndarray, distance_px: float) -> int:
+    away = np.argwhere(mask)[:, None] - np.argwhere(other)[None]
+    return int((np.hypot(*np.moveaxis(away, -1, 0)).min(axis=1, initial=np.inf) <= distance_px).sum())
+
+
+@given(seed=st.integers(0, 10_000), tolerance=st.sampled_from([0.0, 1.0, 1.5, 3.0]))
+def test_near_means_that_some_pixel_of_the_other_is_within_the_distance(seed: int, tolerance: float) -> None:
+    rng = np.random.default_rng(seed)
+    said, true = rng.random((2, 17, 13)) < rng.choice([0.02, 0.2])
+    (counts,) = score_at_tolerances(said, true, counted=np.ones((17, 13), np.bool_), tolerances_px=(tolerance,))
+    assert counts.predicted_near_truth == _near_by_brute_force(said, true, tolerance)
+    assert counts.truth_near_predicted == _near_by_brute_force(true, said, tolerance)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_a_mask_scored_against_itself_is_perfect_in_every_way(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((19, 23)) < 0.2
+    mask[0, 0], mask[1, 0] = True, False
+    (counts,) = score_at_tolerances(mask, mask, counted=np.ones((19, 23), np.bool_), tolerances_px=(0.0,))
+    figures = (counts.iou, counts.f1, counts.precision, counts.recall, counts.tolerant_f1, counts.boundary_f1)
+    assert figures == (1.0,) * 6
+    assert counts.cl_iou == 1.0
+
+
+@given(seed=st.integers(0, 10_000))
+def test_all_tolerances_at_once_are_those_taken_one_by_one(seed: int) -> None:
+    said, true, counted = np.random.default_rng(seed).random((3, 19, 23)) < 0.4
+    together = score_at_tolerances(said, true, counted=counted, tolerances_px=(0.0, 2.0, 4.0))
+    alone = [score_at_tolerances(said, true, counted=counted, tolerances_px=(t,))[0] for t in (0.0, 2.0, 4.0)]
+    assert list(together) == alone

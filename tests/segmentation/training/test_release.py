@@ -51,6 +51,15 @@ def test_offsets_go_into_a_copy_of_the_head_and_move_the_logits_by_just_that() -
     assert torch.allclose(moved[0, :, 3, 3], torch.tensor([0.0, 1.5, -0.5]), atol=1e-6)
 
 
+def test_a_head_that_gives_four_maps_a_class_takes_each_offset_four_times() -> None:
+    net = UNet(base_channels=2, depth=1).eval()
+    net.head = torch.nn.Conv2d(2, 12, 1)
+    moved = with_offsets(net, (0.0, 1.5, -0.5)).head.bias
+    assert moved is not None
+    assert net.head.bias is not None
+    assert (moved - net.head.bias).tolist() == pytest.approx([0.0] * 4 + [1.5] * 4 + [-0.5] * 4, abs=1e-6)
+
+
 def test_a_figure_that_measures_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="must be a number, got nan"):
         metric("walls/test", "IoU", Counts().iou, chance=None, counts=Counts())

@@ -1,0 +1,137 @@
+"""The commands that work on surveys and masks: demo, inspect, measure, plan, check."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from flows.command import (
+    GsdOption,
+    JsonOption,
+    ModelOption,
+    ResultsOption,
+    SkipOption,
+    SurveyArgument,
+    log_to_stderr,
+    overrides,
+    print_json,
+    settings_of,
+)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for the report")] = Path("spanscan-demo"),
+    seed: Annotated[int, typer.Option(help="which sample survey is made")] = 7,
+) -> None:
+    """Make a sample survey, upload it to an embedded S3 server, inspect it, compare with the truth."""
+    from flows.demo import run_demo
+
+    settings = settings_of()
+    log_to_stderr(settings)
+    run_demo(settings, out=out, seed=seed)
+
+
+def inspect(
+    survey: SurveyArgument,
+    results: ResultsOption = None,
+    model: ModelOption = None,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:port")] = None,
+    gsd_mm: GsdOption = None,
+    skip_rejected: SkipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Inspect a survey and publish one report per structure."""
+    from flows.prefect_home import prefect_api
+
+    chosen = overrides(results=results, model=model, scheduler=scheduler, gsd_mm=gsd_mm, skip_rejected=skip_rejected)
+    settings = settings_of(**chosen)
+    log_to_stderr(settings)
+    started = time.monotonic()
+    with prefect_api(home=settings.home):
+        from flows.inspect_survey import inspect_survey
+
+        published = inspect_survey(survey, settings=chosen)
+    if as_json:
+        print_json({**asdict(published), "seconds": round(time.monotonic() - started, 1)})
+        return
+    for line in published.summary_lines():
+        typer.echo(line)
+    typer.echo(published.results)
+
+
+def measure(
+    mask: Annotated[
+        str, typer.Argument(help="GeoTIFF of class ids 0, 1 crack, 2 rust, 255 not inspected", show_default=False)
+    ],
+    image: Annotated[
+        str | None, typer.Option(help="the picture it was drawn on, on the same grid: widths are then measured in it")
+    ] = None,
+    structures: Annotated[
+        str | None, typer.Option(help="footprints, GeoJSON; unset: the mask is one structure")
+    ] = None,
+    class_name: Annotated[
+        Literal["crack", "rust"] | None, typer.Option("--class", help="what 255 is in a mask of 0 and 255")
+    ] = None,
+    results: ResultsOption = None,
+    gsd_mm: GsdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure, grade and report a mask that somebody else made; no model is used."""
+    from flows.prefect_home import prefect_api
+
+    chosen = overrides(results=results, gsd_mm=gsd_mm)
+    settings = settings_of(**chosen)
+    log_to_stderr(settings)
+    started = time.monotonic()
+    with prefect_api(home=settings.home):
+        from flows.measure_mask import measure_mask
+
+        published = measure_mask(mask, image=image, structures=structures, class_name=class_name, settings=chosen)
+    if as_json:
+        print_json({**asdict(published), "seconds": round(time.monotonic() - started, 1)})
+        return
+    for line in published.summary_lines():
+        typer.echo(line)
+    typer.echo(published.results)
+
+
+def plan(
+    survey: SurveyArgument,
+    model: ModelOption = None,
+    gsd_mm: GsdOption = None,
+    skip_rejected: SkipOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what an inspection would do: blocks, tiles, memory; reads headers only."""
+    from flows.plan_text import plan_lines, plan_record
+    from flows.stages import discover_survey, plan_inspection
+
+    settings = settings_of(**overrides(model=model, gsd_mm=gsd_mm, skip_rejected=skip_rejected))
+    log_to_stderr(settings)
+    made = plan_inspection(discover_survey(survey, settings), settings)
+    if as_json:
+        print_json(plan_record(made))
+        return
+    for line in plan_lines(made):
+        typer.echo(line)
+
+
+def check(
+    survey: SurveyArgument, model: ModelOption = None, gsd_mm: GsdOption = None, as_json: JsonOption = False
+) -> None:
+    """Validate a survey without inspecting it: a verdict per raster and structure."""
+    from flows.check_survey import check_survey
+    from flows.check_text import check_lines, check_record
+
+    settings = settings_of(**overrides(model=model, gsd_mm=gsd_mm))
+    log_to_stderr(settings)
+    report = check_survey(survey, settings)
+    if as_json:
+        print_json(check_record(report))
+    else:
+        for line in check_lines(report):
+            typer.echo(line)
+    if not report.accepted:
+        raise typer.Exit(3)
