@@ -3,6 +3,7 @@
 from flows.command import app, command
 from flows.model_commands import compile_model, evaluate, models, train
 from flows.survey_commands import check, demo, inspect, measure, plan
+from tasks.allocator import share_one_arena
 
 for function in (demo, inspect, measure, plan, check, models, train, evaluate, compile_model):
     command(function)
@@ -10,4 +11,5 @@ for function in (demo, inspect, measure, plan, check, models, train, evaluate, c
 
 def main() -> None:
     """Run the command line; exit codes: 0 done, 2 wrong usage, 3 input rejected, 4 run failed, 130 interrupted."""
+    share_one_arena()  # before any thread is there
     app()

@@ -87,7 +87,8 @@ def compile_weights(
             with tempfile.TemporaryDirectory(prefix=".compiling-", dir=folder.parent) as scratch:
                 made = Path(scratch) / "made"
                 save_openvino(prepared(model, crops, recipe), made)
-                card = _gate(made, loaded, recipe, calibrated_on, evaluations)
+                measured_on = calibrated_on if recipe.quantises else "nothing: it is not quantised"
+                card = _gate(made, loaded, recipe, measured_on, evaluations)
                 refused = too_costly(card.gate, most_loss=MOST_LOSS)
                 if not refused:
                     _replace_folder(folder, made)

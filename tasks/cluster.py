@@ -11,6 +11,7 @@ from distributed import Client, LocalCluster, as_completed
 
 from segmentation.errors import RunFailed
 from segmentation.inference.devices import gpu_count
+from tasks.allocator import share_one_arena
 
 GPU: Final = "GPU"
 """The resource that a worker declares for each GPU it owns: `dask worker --resources GPU=1`."""
@@ -53,6 +54,7 @@ def dask_client(*, scheduler: str | None, workers: int) -> Iterator[Client]:
         return
     # The interpreter lock is held for seconds by large numpy calls; that is no reason to warn an operator.
     logging.getLogger("distributed").setLevel(logging.ERROR)
+    share_one_arena()
     with (
         dask.config.set(_QUIET),
         _local_cluster(workers) as cluster,
