@@ -52,8 +52,9 @@ def dask_client(*, scheduler: str | None, workers: int) -> Iterator[Client]:
         with client:
             yield client
         return
-    # The interpreter lock is held for seconds by large numpy calls; that is no reason to warn an operator.
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    # The interpreter lock is held for seconds by large numpy calls, which is no reason to warn an operator; and what
+    # fails on a worker is raised here, where it becomes one line: its traceback is not for a user.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     share_one_arena()
     with (
         dask.config.set(_QUIET),

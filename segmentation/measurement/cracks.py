@@ -4,7 +4,8 @@
 of the dark line where the image shows it.
 
 *Width.* At each place the width of the box that, seen through the raster's blur, fits the image's darkness across the
-centre line best (`segmentation.measurement.widths`), then a running median over 7 px along the line. What a single
+centre line best (`segmentation.measurement.widths`), then a running median over 7 px along the line; every 2 px along
+cracks of 64 px and more, whose profiles are averaged over more than that. What a single
 width exceeds the mean of its line by is counted as far as noise does not explain it: with noise s and N independent
 places the excess d becomes d · (1 − λ²s²/d²), none where |d| < λs, λ² = 2 ln N. So the largest width of an even crack
 is its width, and not the largest error; a widening of several s is kept, one shorter than some 7 px along the line is
@@ -58,10 +59,16 @@ _SAMPLING_PX = 0.05
 _DISTANCE_PX = 0.35
 _RESOLVED_BLURS = 2.0
 """A line narrower than this many σ of blur looks like the blur alone."""
+_STEP_PX = 2.0
+"""From width to width along a long crack: profiles are averaged over more than that."""
+_LONG_PX = 64
+"""A crack whose extent is less is measured every pixel."""
 _MOST_POINTS = 40_000
 """More centre line than this is sampled more coarsely, so that the largest map cracking takes bounded time."""
 _MOST_PROFILED_PATHS = 3000
 _PROFILE_POINTS = 200
+_LOOK_PX = 160
+"""Side of the part of a crack that tells its raster's blur and darkness."""
 _LIKELY_CRACK = 0.3
 
 
@@ -104,7 +111,12 @@ def appearance_of(
     pixels: Bools, *, image: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32], scale: PixelScale
 ) -> CrackAppearance:
     """What one crack tells of its raster's blur and of cracks' darkness (`appearance.pooled` puts many together);
-    arguments as `measure_crack`."""
+    arguments as `measure_crack`. A part of a long crack tells enough: that about the middle one of its pixels."""
+    _check(pixels, image, probability)
+    found = np.flatnonzero(pixels)
+    middle = divmod(int(found[found.size // 2]), pixels.shape[1])
+    near = tuple(slice(max(at - _LOOK_PX // 2, 0), at + _LOOK_PX // 2) for at in middle)
+    pixels, image, probability = pixels[near], image[near], probability[near]
     return _look(pixels, image=image, probability=probability, scale=scale, appearance=ASSUMED).shape.own
 
 
@@ -163,14 +175,10 @@ def _look(
     scale: PixelScale,
     appearance: CrackAppearance,
 ) -> _Look:
-    if image.shape != (*pixels.shape, 3) or probability.shape != pixels.shape:
-        raise ValueError(
-            f"image and probability must cover the crack's window {pixels.shape}, "
-            f"got {image.shape} and {probability.shape}"
-        )
+    _check(pixels, image, probability)
     frame = GroundFrame(scale)
     # A skeleton has less pixels than its crack: many pixels are a hint of much line, not more.
-    step_px = max(1.0, np.count_nonzero(pixels) / 4 / _MOST_POINTS)
+    step_px = max(_STEP_PX if _is_long(pixels) else 1.0, np.count_nonzero(pixels) / 4 / _MOST_POINTS)
     paths = centre_paths(pixels, frame=frame, step_px=step_px)
     foreign = pixels | (probability >= _LIKELY_CRACK)
     shown = paths[:_MOST_PROFILED_PATHS]
@@ -179,6 +187,21 @@ def _look(
     profiles = joined(profiles, unseen(hidden)) if hidden else profiles
     shape = line_shape(profiles, np.concatenate([path.core for path in paths]), appearance)
     return _Look(frame, paths, profiles, shape)
+
+
+def _check(pixels: Bools, image: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32]) -> None:
+    if image.shape != (*pixels.shape, 3) or probability.shape != pixels.shape:
+        raise ValueError(
+            f"image and probability must cover the crack's window {pixels.shape}, "
+            f"got {image.shape} and {probability.shape}"
+        )
+    if not pixels.any():
+        raise ValueError("a crack must have at least one pixel, got none")
+
+
+def _is_long(pixels: Bools) -> bool:
+    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    return bool(max(np.ptp(rows), np.ptp(cols)) >= _LONG_PX)
 
 
 def crack_result(
@@ -211,7 +234,8 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
     by_distance = np.concatenate([path.distance_width_m[mask] for path, mask in zip(trace.paths, masks, strict=True)])
     core = np.concatenate([path.core[mask] for path, mask in zip(trace.paths, masks, strict=True)])
     told = np.isfinite(by_profile)
-    use_profile = told.sum() >= max(3, core.sum() / 2)
+    # A short part of a crack may have no place that the mask was asked for: the image told them all.
+    use_profile = bool(told.sum() >= max(3, core.sum() / 2) or not np.isfinite(by_distance).any())
     if use_profile:
         width, places = by_profile[told], points[told]
         seen = np.concatenate([path.fwhm_px[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
@@ -226,7 +250,7 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
         uncertainty_m = 2 * float(np.hypot(_DISTANCE_PX * trace.gsd_m, scatter))
         uncertainty_m = max(uncertainty_m, float(width.max()) / 4)
     widest = int(width.argmax())
-    figures = crack_figures(trace, pieces, by_profile=bool(use_profile))
+    figures = crack_figures(trace, pieces, by_profile=use_profile)
     return CrackMeasure(
         length_m=length_m,
         max_width_mm=float(width[widest]) * 1e3,

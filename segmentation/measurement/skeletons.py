@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 from segmentation.georeference import Floats, PixelScale
-from segmentation.measurement.skeleton_graph import Branch, pruned, skeleton_graph
+from segmentation.measurement.skeleton_graph import Branch, pruned, set_pixels, skeleton_graph
 
 Bools = npt.NDArray[np.bool_]
 
@@ -37,7 +37,8 @@ class GroundFrame:
             )
             / self.gsd_m
         )
-        self._back = np.linalg.inv(self._to)
+        (a, b), (c, d) = self._to
+        self._back: Floats = np.array([[d, -b], [-c, a]], np.float64) / (a * d - b * c)
 
     def ground(self, points: Floats) -> Floats:
         """(row, col) ``(..., 2)`` to ground pixels (east, north) ``(..., 2)``."""
@@ -100,12 +101,16 @@ def _rim(pixels: Bools, frame: GroundFrame) -> cKDTree:
     near[:-1] |= padded[1:]
     near[:, 1:] |= padded[:, :-1]
     near[:, :-1] |= padded[:, 1:]
-    return cKDTree(frame.ground(np.argwhere(near & ~padded).astype(np.float64) - 1.0))
+    places = frame.ground(set_pixels(near & ~padded).astype(np.float64) - 1.0)
+    return cKDTree(places, leafsize=32, balanced_tree=False, compact_nodes=False)
 
 
 def _skeleton(pixels: Bools) -> Bools:
     # Zhang-Suen thinning, the default, eats diagonal lines of even width from their ends: up to 40 % of the length.
-    skeleton: Bools = skeletonize(pixels, method="lee") > 0  # type: ignore[no-untyped-call]
+    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    inner = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
+    skeleton = np.zeros_like(pixels)
+    skeleton[inner] = skeletonize(pixels[inner], method="lee") > 0  # type: ignore[no-untyped-call]
     return skeleton
 
 
@@ -145,7 +150,7 @@ def _smooth_open(
 ) -> Floats:
     """Smoothed line with its open ends cut back by a half-width (a skeleton bends to a corner there) and led on
     straight to the end of the crack's pixels."""
-    reach = float(np.median(rim.query(points)[0]))
+    reach = float(np.median(rim.query(points[:: max(1, len(points) // 64)])[0]))
     cut = round(reach)
     first = cut if open_ends[0] and len(points) > 4 * cut + 4 else 0
     last = len(points) - (cut if open_ends[1] and len(points) > 4 * cut + 4 else 0)
@@ -190,7 +195,9 @@ def _resampled(line: Floats, step_px: float) -> Floats:
     distinct = np.concatenate([[True], pieces > 1e-9])
     if along[-1] <= 1e-6:
         return line[:1]
-    count = max(round(along[-1] / step_px), 1) + 1
+    # A small ring in one piece would begin and end at the same place, and have no step.
+    returns = float(np.hypot(*(line[-1] - line[0]))) < along[-1] / 3
+    count = max(round(along[-1] / step_px), 3 if returns else 1) + 1
     at = np.linspace(0.0, along[-1], count)
     return np.stack([np.interp(at, along[distinct], line[distinct, axis]) for axis in (0, 1)], axis=1)
 

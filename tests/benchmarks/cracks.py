@@ -131,12 +131,12 @@ def speed(seconds: float) -> None:
     structure = Structure("all", "all", "all", "", "", None, raster_name="scene")
     index = StructureIndex((structure,), georeference, raster_name="scene")
     whole = Window(0, SIDE_PX, 0, SIDE_PX)
+    chance = np.stack([(mask == c).astype(np.uint8) * 230 for c in (PixelClass.CRACK, PixelClass.RUST)])
 
     def pieces(component: Component) -> dict[str, object]:
         window = measuring_window(component, height=SIDE_PX, width=SIDE_PX)
         inner = window.slices()
-        chance = np.stack([(mask[inner] == c).astype(np.uint8) * 230 for c in (PixelClass.CRACK, PixelClass.RUST)])
-        return {"mask": mask[inner], "probability": chance, "image": image[inner], "window": window}
+        return {"mask": mask[inner], "probability": chance[:, *inner], "image": image[inner], "window": window}
 
     spent, looked, rounds = 0.0, 0.0, 0
     while spent < seconds or rounds < 2:
