@@ -15,8 +15,9 @@ from tests.tasks.surveys import UTM_PLACE
 
 SPOTS = 24
 CHILD = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
+from flows.stopwatch import peak_rss_bytes
 from tasks.cluster import dask_client
 from tests.tasks.given_masks import measured
 from tasks.report_survey import write_reports
@@ -25,10 +26,9 @@ folder = Path(sys.argv[1])
 with dask_client(scheduler=None, workers=2) as client:
     run = measured(folder, client, folder / "m.tif", block_px=2048)
 write_reports(run.plan, run.place, run.measured, None, worst_count=2)
-peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 (result,) = run.measured.results
 print(json.dumps({
-    "peak_bytes": peak_bytes, "projected_bytes": run.plan.memory.total_bytes,
+    "peak_bytes": peak_rss_bytes(), "projected_bytes": run.plan.memory.total_bytes,
     "patches": result.rust.patch_count, "cracks": result.cracks.count, "coverage": result.coverage_percent,
     "length_m": result.cracks.total_length_m,
 }))
