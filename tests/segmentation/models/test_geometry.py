@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from segmentation.models.activations import peak_values
@@ -14,6 +13,7 @@ from segmentation.models.geometry import activation_bytes, multiply_adds, net_ge
 from segmentation.models.net import Net
 from segmentation.models.receptive_field import operation_that_sees_everything, receptive_field_radius_px
 from segmentation.models.unet import UNet
+from tests.segmentation.models.allocations import measured_peak_values
 from tests.segmentation.models.nets import BOUNDED, UNBOUNDED, Kind, random_net, transparent_net
 
 
@@ -150,26 +150,12 @@ def test_multiply_adds_are_those_that_torch_counts_in_a_real_pass(kind: Kind) ->
     assert 2 * multiply_adds(net, side_px) == counter.get_total_flops()
 
 
-def _measured_peak_values(net: UNet, side_px: int) -> float:
-    image = torch.rand(1, net.in_channels, side_px, side_px)
-    with torch.inference_mode():
-        net(image)
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
-            net(image)
-    alive = peak = 0
-    for event in run.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            alive += event.nbytes()
-            peak = max(peak, alive)
-    return peak / 4 + image.numel()
-
-
 @pytest.mark.parametrize("kind", BOUNDED + UNBOUNDED, ids=lambda k: k.name)
 def test_a_forward_pass_allocates_at_most_what_was_said_and_more_than_half_of_it(kind: Kind) -> None:
     net = random_net(base_channels=16, **kind.arguments)
     geometry = net_geometry(net)
     side_px = geometry.valid_window_px(128 + 2 * net.margin_px)
-    said, measured = peak_values(net, side_px), _measured_peak_values(net, side_px)
+    said, measured = peak_values(net, side_px), measured_peak_values(net, side_px)
     assert 0.5 * said < measured <= said
     if geometry.bounded_field:
         assert said <= geometry.peak_activation_values_per_px * side_px**2
