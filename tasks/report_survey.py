@@ -16,11 +16,12 @@ from tasks.measure import Measured
 from tasks.output_files import OutputFiles
 from tasks.plan import RunPlan
 from tasks.raster_reader import raster_reader
-from tasks.report.document import render_structure_html
+from tasks.report.document import structure_report
 from tasks.report.drawn_mask import drawn_mask
 from tasks.report.index import FileLink, render_index_html
 from tasks.report.layers import defects_csv, defects_geojson
 from tasks.report.record import report_json
+from tasks.report.structure_html import structure_html
 from tasks.seam_proof import SeamProof
 from tasks.segment import RunPlace
 
@@ -51,7 +52,7 @@ def write_reports(
     uris: dict[str, str] = {}
     for result in measured.results:
         folder = f"structures/{result.structure.slug}"
-        html = render_structure_html(
+        document = structure_report(
             result,
             run=run,
             georeferences=georeferences,
@@ -61,7 +62,9 @@ def write_reports(
             max_html_bytes=MAX_HTML_BYTES,
         )
         files.write_json(f"{folder}/report.json", report_json(result, run=run))
-        uris[result.structure.id] = files.write(f"{folder}/report.html", html.encode(), "text/html; charset=utf-8")
+        uris[result.structure.id] = files.write(
+            f"{folder}/report.html", structure_html(document).encode(), "text/html; charset=utf-8"
+        )
         log.info("report of %s: %d defects", result.structure.name, len(result.defects))
     _write_survey_files(files, measured.results, run, georeferences)
     return Reported(report_uris=uris, sha256=files.sha256)

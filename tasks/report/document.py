@@ -1,4 +1,4 @@
-"""The report of one structure as one self-contained HTML file: opens offline, prints on A4, holds no script."""
+"""The report of one structure before any layout: HTML and PDF are both laid out from this one record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from segmentation.georeference import Georeference
 from segmentation.records import Defect, RunIdentity, StructureResult
 from tasks.report.findings import (
     DefectDetail,
+    DefectRow,
     Fact,
+    GradeRow,
     defect_detail,
     defect_row,
     grade_rows,
@@ -16,13 +18,12 @@ from tasks.report.findings import (
     key_facts,
     summary_sentence,
 )
-from tasks.report.method import glossary, limits_paragraphs, thresholds_of
+from tasks.report.method import Threshold, glossary, limits_paragraphs, thresholds_of
 from tasks.report.origin import origin_fact
-from tasks.report.page import render
 from tasks.report.pictures import Picture, RasterPictures, native_pictures, overview_picture
 from tasks.report.places import footprint_in_raster, native_window, overview_rasters, overview_window, place_of
-from tasks.report.severity import unseen_reason, worst_severity
-from tasks.report.tables import component_rows, limit_rows
+from tasks.report.severity import Severity, unseen_reason, worst_severity
+from tasks.report.tables import ComponentRow, LimitRow, component_rows, limit_rows
 from tasks.report.wording import clean_text, coverage_text, number_text, with_unit
 
 _NATIVE_SIDE_PX: Final = 640
@@ -67,7 +68,48 @@ class _Budget:
     native_bytes: int
 
 
-def render_structure_html(
+@dataclass(frozen=True, slots=True)
+class StructureReport:
+    """Everything a report of one structure states, in words, tables and finished pictures."""
+
+    title: str
+    """The structure's name, or its id where it has none."""
+    facts: tuple[Fact, ...]
+    """The title block."""
+    severity: Severity
+    reason: str | None
+    """Why nothing was inspected; None where it was."""
+    sentence: str
+    """The condition in one sentence."""
+    key_facts: tuple[Fact, ...]
+    grades: tuple[GradeRow, ...]
+    states: tuple[str, ...]
+    """Names of the condition states, in the order of each grade row's quantities."""
+    limit_rows: tuple[LimitRow, ...]
+    components: tuple[ComponentRow, ...]
+    partial: bool
+    """Whether some of the footprint was not inspected, or is not known."""
+    coverage: str
+    overviews: tuple[OverviewFigure, ...]
+    figures: tuple[DefectFigure, ...]
+    """The worst defects, worst first."""
+    rows: tuple[DefectRow, ...]
+    """All defects, worst first, as far as they fit."""
+    defect_count: int
+    limits: tuple[str, ...]
+    """Paragraphs on method, limits of measurement and seam proof."""
+    thresholds: tuple[Threshold, ...]
+    warnings: tuple[str, ...]
+    glossary: tuple[tuple[str, str], ...]
+    run: RunIdentity
+
+    @property
+    def worst_numbers(self) -> frozenset[int]:
+        """Numbers of the defects that are pictured."""
+        return frozenset(figure.detail.row.number for figure in self.figures)
+
+
+def structure_report(
     result: StructureResult,
     *,
     run: RunIdentity,
@@ -76,8 +118,8 @@ def render_structure_html(
     seam_proof: str | None,
     worst_count: int,
     max_html_bytes: int,
-) -> str:
-    """The report of one structure as HTML text, at most `max_html_bytes` long in UTF-8.
+) -> StructureReport:
+    """What is said of one structure, with pictures small enough for an HTML file of at most `max_html_bytes`.
 
     `georeferences` holds the run's rasters by name; `pictures` is None where only a mask was measured; `seam_proof` is
     a sentence. Raises KeyError for a defect of an unknown raster, ValueError where the pictures do not fit.
@@ -86,33 +128,30 @@ def render_structure_html(
     numbered = [] if reason is not None else list(enumerate(result.defects, start=1))
     worst = numbered[:worst_count]
     budget = _budget(len(numbered), len(worst), max_html_bytes=max_html_bytes)
-    figures = [
-        _defect_figure(number, defect, georeferences, pictures, max_bytes=budget.native_bytes)
-        for number, defect in worst
-    ]
-    return render(
-        "structure.html.j2",
+    return StructureReport(
         title=clean_text(result.structure.name) or clean_text(result.structure.id),
         facts=title_facts(result, run),
         severity=worst_severity(result),
         reason=clean_text(reason) if reason is not None else None,
         sentence=summary_sentence(result, run),
-        key_facts=key_facts(result, run),
-        grades=grade_rows(result),
-        states=grade_states(result),
-        limit_rows=limit_rows(result),
-        components=component_rows(result, run),
+        key_facts=tuple(key_facts(result, run)),
+        grades=tuple(grade_rows(result)),
+        states=tuple(grade_states(result)),
+        limit_rows=tuple(limit_rows(result)),
+        components=tuple(component_rows(result, run)),
         partial=result.footprint_area_m2 is None or result.coverage_percent < 100,
         coverage=coverage_text(result.coverage_percent),
-        overviews=_overviews(result, numbered, georeferences, pictures, max_bytes=budget.overview_bytes),
-        figures=figures,
-        worst_ids={number for number, _ in worst},
-        rows=[defect_row(number, defect, georeferences) for number, defect in numbered[: budget.rows]],
+        overviews=tuple(_overviews(result, numbered, georeferences, pictures, max_bytes=budget.overview_bytes)),
+        figures=tuple(
+            _defect_figure(number, defect, georeferences, pictures, max_bytes=budget.native_bytes)
+            for number, defect in worst
+        ),
+        rows=tuple(defect_row(number, defect, georeferences) for number, defect in numbered[: budget.rows]),
         defect_count=len(numbered),
-        limits=limits_paragraphs(result, run, seam_proof=seam_proof),
-        thresholds=thresholds_of([result]),
+        limits=tuple(limits_paragraphs(result, run, seam_proof=seam_proof)),
+        thresholds=tuple(thresholds_of([result])),
         warnings=_warnings(result, run),
-        glossary=glossary(run),
+        glossary=tuple(glossary(run)),
         run=run,
     )
 

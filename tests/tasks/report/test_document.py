@@ -10,7 +10,8 @@ import pytest
 from shapely.geometry import MultiPolygon
 
 from segmentation.records import StructureResult
-from tasks.report.document import render_structure_html
+from tasks.report.document import structure_report
+from tasks.report.structure_html import structure_html
 from tasks.report.wording import clean_text
 from tests.tasks.report.pages import Page, parse
 from tests.tasks.report.samples import (
@@ -29,14 +30,16 @@ MAX_BYTES = 5_000_000
 
 
 def html_of(result: StructureResult, *, pictures: ArrayPictures | None = None, worst_count: int = 12) -> str:
-    return render_structure_html(
-        result,
-        run=RUN,
-        georeferences=GEOREFERENCES,
-        pictures=pictures,
-        seam_proof="Seam proof: 0 of 1 000 000 pixels differ.",
-        worst_count=worst_count,
-        max_html_bytes=MAX_BYTES,
+    return structure_html(
+        structure_report(
+            result,
+            run=RUN,
+            georeferences=GEOREFERENCES,
+            pictures=pictures,
+            seam_proof="Seam proof: 0 of 1 000 000 pixels differ.",
+            worst_count=worst_count,
+            max_html_bytes=MAX_BYTES,
+        )
     )
 
 
@@ -180,14 +183,16 @@ def test_inspected_area_of_nothing_counts_as_not_inspected_even_without_a_reason
 def test_hostile_name_is_text_and_nothing_else() -> None:
     result = bridge_deck(name=HOSTILE_NAME)
     run = replace(RUN, operator=HOSTILE_NAME, warnings=(HOSTILE_NAME,), survey_id=HOSTILE_NAME, captured_at="<b>")
-    html = render_structure_html(
-        result,
-        run=run,
-        georeferences=GEOREFERENCES,
-        pictures=noise_pictures(),
-        seam_proof=HOSTILE_NAME,
-        worst_count=1,
-        max_html_bytes=MAX_BYTES,
+    html = structure_html(
+        structure_report(
+            result,
+            run=run,
+            georeferences=GEOREFERENCES,
+            pictures=noise_pictures(),
+            seam_proof=HOSTILE_NAME,
+            worst_count=1,
+            max_html_bytes=MAX_BYTES,
+        )
     )
     page = parse(html)
     assert "<script" not in html
@@ -212,7 +217,7 @@ def test_five_megabytes_hold_twelve_pictured_defects_and_thousands_of_rows() -> 
 def test_pictures_are_read_in_windows_and_never_at_full_size() -> None:
     pictures = noise_pictures()
     html_of(bridge_deck(), pictures=pictures, worst_count=2)
-    *native, overview = pictures.reads
+    overview, *native = pictures.reads
     assert overview[2] < 3000
     assert len(native) == 4
     assert all(max(window.shape) <= 640 for _, window, _ in native)
@@ -238,14 +243,16 @@ def test_local_frame_has_no_place_on_the_earth() -> None:
     local = replace(georeference, crs_wkt=None, metres_per_unit=1.0)
     deck = bridge_deck()
     result = replace(deck, structure=replace(deck.structure, footprint=None, raster_name="deck_east.tif"))
-    html = render_structure_html(
-        result,
-        run=RUN,
-        georeferences={"deck_east.tif": local},
-        pictures=noise_pictures(),
-        seam_proof=None,
-        worst_count=2,
-        max_html_bytes=MAX_BYTES,
+    html = structure_html(
+        structure_report(
+            result,
+            run=RUN,
+            georeferences={"deck_east.tif": local},
+            pictures=noise_pictures(),
+            seam_proof=None,
+            worst_count=2,
+            max_html_bytes=MAX_BYTES,
+        )
     )
     page = parse(html)
     assert "local frame, no place on the earth" in page.text
@@ -256,14 +263,16 @@ def test_local_frame_has_no_place_on_the_earth() -> None:
 def test_endless_names_and_warnings_do_not_burst_the_file() -> None:
     deck = bridge_deck(name="<" * 100_000)
     run = replace(RUN, warnings=tuple(f"{n} " + "&" * 5000 for n in range(500)), operator="'" * 100_000)
-    html = render_structure_html(
-        deck,
-        run=run,
-        georeferences=GEOREFERENCES,
-        pictures=noise_pictures(),
-        seam_proof=None,
-        worst_count=12,
-        max_html_bytes=MAX_BYTES,
+    html = structure_html(
+        structure_report(
+            deck,
+            run=run,
+            georeferences=GEOREFERENCES,
+            pictures=noise_pictures(),
+            seam_proof=None,
+            worst_count=12,
+            max_html_bytes=MAX_BYTES,
+        )
     )
     assert len(html.encode("utf-8")) < MAX_BYTES
     assert "440 more warnings stand in report.json." in html

@@ -8,10 +8,11 @@ from jsonschema import Draft202012Validator
 from segmentation.measurement.grading import load_standards, shipped_standards
 from segmentation.measurement.summary import summarise
 from segmentation.records import Defect, Structure, StructureResult
-from tasks.report.document import render_structure_html
+from tasks.report.document import structure_report
 from tasks.report.findings import defect_row
 from tasks.report.record import report_json, report_schema
 from tasks.report.severity import severity_of
+from tasks.report.structure_html import structure_html
 from tasks.report.tables import component_rows, limit_rows
 from tests.tasks.report.pages import Page, parse
 from tests.tasks.report.samples import GEOREFERENCES, RUN, bridge_deck, rust
@@ -49,14 +50,16 @@ def bridge() -> StructureResult:
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    html = render_structure_html(
-        bridge(),
-        run=RUN,
-        georeferences=GEOREFERENCES,
-        pictures=None,
-        seam_proof=None,
-        worst_count=3,
-        max_html_bytes=5_000_000,
+    html = structure_html(
+        structure_report(
+            bridge(),
+            run=RUN,
+            georeferences=GEOREFERENCES,
+            pictures=None,
+            seam_proof=None,
+            worst_count=3,
+            max_html_bytes=5_000_000,
+        )
     )
     return parse(html)
 
