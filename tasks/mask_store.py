@@ -4,25 +4,51 @@ Fill value 255 means "not inspected": a chunk that was lost reads as that, never
 carries a CRC-32C, so that a flipped bit is an error and not another class.
 """
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore, ObjectStore
 
-from segmentation.classes import CLASS_NAMES, DEFECT_CLASSES, NODATA, NOT_INSPECTED
+from segmentation.classes import DEFECT_CLASSES, NODATA, NOT_INSPECTED
 from segmentation.georeference import Georeference
-from segmentation.inference.predictor import SegmentedWindow
+from segmentation.inference.geometry import blocks
+from segmentation.mask_pooling import level_factors, pool_mask, pool_spans
 from segmentation.records import RasterInput
 from segmentation.windows import Window
-from tasks.shard_file import CHUNK_PX, ZSTD_LEVEL, constant_shard, encode_shard
+from tasks.mask_metadata import (
+    centres,
+    group_attributes,
+    level_factors_of,
+    level_georeference,
+    mask_attributes,
+    multiscales_attributes,
+    probability_attributes,
+    spatial_ref,
+)
+from tasks.shard_file import CHUNK_PX, ZSTD_LEVEL, constant_shard, encode_shard, split_shard
 from tasks.storage import Storage, open_storage
 
+if TYPE_CHECKING:  # else whoever reads a mask would load torch
+    from segmentation.inference.predictor import SegmentedWindow
+
+Mask = npt.NDArray[np.uint8]
+
+PIECE_PX = 2048
+"""Side of what is pooled at once where there is no pyramid."""
 _SHARD_TYPE = "application/octet-stream"
+_COMPRESSORS = (ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec())
+
+
+class _UnfinishedError(LookupError):
+    """The pyramid of a raster is not complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,52 +64,84 @@ class MaskStore:
 
     def create(self, raster: RasterInput, *, block_px: int) -> None:
         """Create the arrays of a raster, all "not inspected"; leaves an existing group of that raster as it is."""
-        root = zarr.open_group(_store(self), mode="a", zarr_format=3)
+        root = zarr.open_group(_store(self), mode="a", zarr_format=3, use_consolidated=False)
         if f"{raster.slug}/mask" in root and f"{raster.slug}/spatial_ref" in root:
             return
         georeference = raster.georeference
-        shape = (georeference.height, georeference.width)
         group = root.require_group(raster.slug)
-        group.attrs.update(_group_attributes(raster))
-        compressors = (ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec())
-        group.create_array(
-            "mask",
-            shape=shape,
-            dtype="uint8",
-            chunks=(CHUNK_PX, CHUNK_PX),
-            shards=(block_px, block_px),
-            fill_value=NOT_INSPECTED,
-            dimension_names=("y", "x"),
-            attributes=_mask_attributes(),
-            compressors=compressors,
-            overwrite=True,
-        )
+        group.attrs.update(group_attributes(raster, factor=1))
+        _create_mask(group, georeference, block_px=block_px)
         group.create_array(
             "probability",
-            shape=(len(DEFECT_CLASSES), *shape),
+            shape=(len(DEFECT_CLASSES), georeference.height, georeference.width),
             dtype="uint8",
             chunks=(len(DEFECT_CLASSES), CHUNK_PX, CHUNK_PX),
             shards=(len(DEFECT_CLASSES), block_px, block_px),
             fill_value=0,
             dimension_names=("class", "y", "x"),
-            attributes={
-                "classes": [CLASS_NAMES[c] for c in DEFECT_CLASSES],
-                "scale_factor": 1 / 255,
-                "grid_mapping": "spatial_ref",
-            },
-            compressors=compressors,
+            attributes=probability_attributes(),
+            compressors=_COMPRESSORS,
             overwrite=True,
         )
-        group.create_array(
-            "spatial_ref",
-            shape=(),
-            dtype="int64",
-            fill_value=0,
-            attributes=_spatial_ref(georeference),
-            overwrite=True,
-        )
+        _create_place(group, georeference)
 
-    def write_block(self, slug: str, window: Window, block: SegmentedWindow) -> None:
+    def create_level(self, raster: RasterInput, *, factor: int) -> None:
+        """Create the arrays of a pyramid level, all "not inspected"; leaves an existing level as it is."""
+        group = zarr.open_group(_store(self), path=raster.slug, mode="r+", use_consolidated=False)
+        if f"{factor}/mask" in group and f"{factor}/spatial_ref" in group:
+            return
+        level = group.require_group(str(factor))
+        level.attrs.update(group_attributes(raster, factor=factor))
+        georeference = level_georeference(raster.georeference, factor)
+        _create_mask(level, georeference, block_px=self.block_px(raster.slug))
+        _create_place(level, georeference)
+
+    def finish_levels(self, raster: RasterInput, factors: Sequence[int]) -> None:
+        """Say that the levels are complete: from now on readers use them."""
+        group = zarr.open_group(_store(self), path=raster.slug, mode="r+", use_consolidated=False)
+        group.attrs.put(multiscales_attributes(raster, factors))
+
+    def consolidate(self) -> None:
+        """Put a copy of all metadata at the root, for readers that cannot list: over HTTP, without a request each."""
+        with warnings.catch_warnings():
+            # Zarr warns that other libraries may not know it; xarray warns where it is not there.
+            warnings.filterwarnings("ignore", message="Consolidated metadata")
+            zarr.consolidate_metadata(_store(self))
+
+    def levels(self, slug: str) -> tuple[int, ...]:
+        """Factors of the complete pyramid levels of a raster; none before the pyramid is written."""
+        try:
+            return _levels(self, slug)
+        except _UnfinishedError:
+            return ()
+
+    def block_px(self, slug: str) -> int:
+        """Side of a shard of a raster's arrays."""
+        return _block_px(self, slug)
+
+    def stored_shards(self, slug: str, *, factor: int) -> frozenset[tuple[int, int]]:
+        """(row, col) of each shard of a level that was written; the others are "not inspected" all over."""
+        found = _storage(self).list(_shards(slug, factor), recursive=True)
+        ends = [info.key.split("/")[-2:] for info in found]
+        return frozenset((int(row), int(col)) for row, col in ends)
+
+    def read_shard(self, slug: str, row: int, col: int, *, factor: int) -> list[bytes | None]:
+        """The encoded chunks of a shard that was written, row by row: see `shard_file.split_shard`."""
+        content = _storage(self).read(f"{_shards(slug, factor)}{row}/{col}")
+        return split_shard(content, block_px=self.block_px(slug))
+
+    def write_level_shard(self, slug: str, row: int, col: int, mask: Mask, *, factor: int) -> bool:
+        """Write one shard of a level in one step; whether there was anything to write."""
+        shard = encode_shard(mask, block_px=self.block_px(slug), fill_value=NOT_INSPECTED)
+        if shard is not None:
+            self._put(f"{_shards(slug, factor)}{row}/{col}", shard)
+        return shard is not None
+
+    def delete_level_shard(self, slug: str, row: int, col: int, *, factor: int) -> None:
+        """Delete a shard of a level: it reads as "not inspected"."""
+        _storage(self).delete(f"{_shards(slug, factor)}{row}/{col}")
+
+    def write_block(self, slug: str, window: Window, block: "SegmentedWindow") -> None:
         """Write the one shard of a block, each of its two files in one step; the mask, which counts, comes last."""
         block_px = _block_px(self, slug)
         row, col = _shard_at(window, block.mask.shape, block_px)
@@ -104,13 +162,44 @@ class MaskStore:
     def _put(self, key: str, shard: bytes) -> None:
         _storage(self).write(key, shard, content_type=_SHARD_TYPE)
 
-    def read_mask(self, slug: str, window: Window, *, step: int = 1) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Class ids uint8 ``(H, W)`` of a window; with `step` every step-th pixel."""
-        rows, cols = window.slices()
-        thinned = slice(rows.start, rows.stop, step), slice(cols.start, cols.stop, step)
-        return np.asarray(_array(self, f"{slug}/mask")[thinned], dtype=np.uint8)
+    def read_mask(self, slug: str, window: Window, *, step: int = 1) -> Mask:
+        """Class ids uint8 ``(H, W)`` of a window; with `step` pooled: ``(⌈H/step⌉, ⌈W/step⌉)``.
 
-    def read_probability(self, slug: str, window: Window) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        A pooled pixel stands for `step` × `step` pixels and says what `segmentation.mask_pooling` says of them, and of
+        those beside them that share a pixel of the level that is read: the coarsest with pixels of at most `step`. The
+        pyramid is read where it is complete; else full size is pooled, piece by piece and to the same result.
+        """
+        if step == 1:
+            rows, cols = window.slices()
+            return np.asarray(_array(self, _mask(slug, 1))[rows, cols], dtype=np.uint8)
+        height, width = _array(self, _mask(slug, 1)).shape
+        factor = max(f for f in (1, *level_factors(height, width)) if f <= step)
+        row_starts, row_stops = _spans(window.row_start, window.row_stop, step=step, factor=factor)
+        col_starts, col_stops = _spans(window.col_start, window.col_stop, step=step, factor=factor)
+        top, left = row_starts[0], col_starts[0]
+        level = Window(int(top), int(row_stops[-1]), int(left), int(col_stops[-1]))
+        mask = self._read_level(slug, level, factor=factor)
+        return pool_spans(mask, (row_starts - top, row_stops - top), (col_starts - left, col_stops - left))
+
+    def _read_level(self, slug: str, window: Window, *, factor: int) -> Mask:
+        """A window of a level, in the level's pixels."""
+        if factor == 1 or factor in self.levels(slug):
+            rows, cols = window.slices()
+            return np.asarray(_array(self, _mask(slug, factor))[rows, cols], dtype=np.uint8)
+        height, width = _array(self, _mask(slug, 1)).shape
+        mask = np.empty(window.shape, np.uint8)
+        for piece in blocks(*window.shape, block_px=max(1, PIECE_PX // factor)):
+            rows, cols = piece.window.slices()
+            below = Window(
+                (window.row_start + rows.start) * factor,
+                (window.row_start + rows.stop) * factor,
+                (window.col_start + cols.start) * factor,
+                (window.col_start + cols.stop) * factor,
+            ).clip(height, width)
+            mask[rows, cols] = pool_mask(self.read_mask(slug, below), factor=factor)
+        return mask
+
+    def read_probability(self, slug: str, window: Window) -> Mask:
         """Quantised probability uint8 ``(2, H, W)`` of CRACK and RUST in a window."""
         rows, cols = window.slices()
         return np.asarray(_array(self, f"{slug}/probability")[:, rows, cols], dtype=np.uint8)
@@ -165,21 +254,58 @@ def _array(address: MaskStore, path: str) -> zarr.Array[Any]:
     return zarr.open_array(_store(address), path=path, mode="r+")
 
 
-def _group_attributes(raster: RasterInput) -> dict[str, Any]:
-    return {"raster": raster.name, "gsd_m": raster.gsd_m, "Conventions": "CF-1.11"}
+@lru_cache(maxsize=256)
+def _levels(address: MaskStore, slug: str) -> tuple[int, ...]:
+    """Raises _UnfinishedError, which no cache keeps, before the pyramid is complete."""
+    group = zarr.open_group(_store(address), path=slug, mode="r", use_consolidated=False)
+    factors = level_factors_of(group.attrs.asdict())
+    if factors is None:
+        raise _UnfinishedError(slug)
+    return factors
 
 
-def _mask_attributes() -> dict[str, Any]:
-    return {
-        "flag_values": [*range(len(CLASS_NAMES)), NODATA, NOT_INSPECTED],
-        "flag_meanings": " ".join([*CLASS_NAMES, "nodata", "not_inspected"]),
-        "grid_mapping": "spatial_ref",
-    }
+def _mask(slug: str, factor: int) -> str:
+    """Where the mask of a level is kept."""
+    return f"{slug}/mask" if factor == 1 else f"{slug}/{factor}/mask"
 
 
-def _spatial_ref(georeference: Georeference) -> dict[str, Any]:
-    a, b, c, d, e, f = georeference.transform
-    attributes: dict[str, Any] = {"GeoTransform": f"{c!r} {a!r} {b!r} {f!r} {d!r} {e!r}"}
-    if georeference.crs_wkt is not None:
-        attributes |= {"crs_wkt": georeference.crs_wkt, "spatial_ref": georeference.crs_wkt}
-    return attributes
+def _shards(slug: str, factor: int) -> str:
+    return f"{_mask(slug, factor)}/c/"
+
+
+def _spans(start: int, stop: int, *, step: int, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Starts and stops, in pixels of a level, of what each `step` pixels from `start` to `stop` touch."""
+    starts = np.arange(start, stop, step, dtype=np.intp)
+    return starts // factor, -(-np.minimum(starts + step, stop) // factor)
+
+
+def _create_mask(group: zarr.Group, georeference: Georeference, *, block_px: int) -> None:
+    group.create_array(
+        "mask",
+        shape=(georeference.height, georeference.width),
+        dtype="uint8",
+        chunks=(CHUNK_PX, CHUNK_PX),
+        shards=(block_px, block_px),
+        fill_value=NOT_INSPECTED,
+        dimension_names=("y", "x"),
+        attributes=mask_attributes(),
+        compressors=_COMPRESSORS,
+        overwrite=True,
+    )
+
+
+def _create_place(group: zarr.Group, georeference: Georeference) -> None:
+    """Coordinates and grid mapping; the latter comes last and says that the group is complete."""
+    for name, (values, attributes) in centres(georeference).items():
+        group.create_array(
+            name,
+            data=values,
+            chunks=values.shape,
+            dimension_names=(name,),
+            attributes=attributes,
+            compressors=_COMPRESSORS,
+            overwrite=True,
+        )
+    group.create_array(
+        "spatial_ref", shape=(), dtype="int64", fill_value=0, attributes=spatial_ref(georeference), overwrite=True
+    )

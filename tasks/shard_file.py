@@ -19,6 +19,7 @@ ZSTD_LEVEL = 1
 """On quantised probabilities level 3 takes twice the time of level 1 for a tenth less in size."""
 
 _ABSENT = np.uint64(2**64 - 1)
+_CHECKSUM_BYTES = 4
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -45,6 +46,23 @@ def encode_shard(values: Bytes, *, block_px: int, fill_value: int) -> bytes | No
     return b"".join(parts)
 
 
+def split_shard(shard: bytes, *, block_px: int) -> list[bytes | None]:
+    """The encoded chunks of a shard ``(H, W)``, row by row; None for one that was left out: all fill value.
+
+    Raises ValueError where the index does not agree with its checksum.
+    """
+    across = block_px // CHUNK_PX
+    size = 16 * across * across
+    index = np.frombuffer(_opened(shard[-size - _CHECKSUM_BYTES :], "the index of a shard"), "<u8").reshape(-1, 2)
+    return [None if at == _ABSENT else shard[int(at) : int(at + length)] for at, length in index]
+
+
+def decode_chunk(encoded: bytes) -> Bytes:
+    """One chunk uint8 ``(512, 512)``, not writable; raises ValueError where it does not agree with its checksum."""
+    plain: Any = Zstd(ZSTD_LEVEL).decode(_opened(encoded, "a chunk"))
+    return np.frombuffer(plain, np.uint8).reshape(CHUNK_PX, CHUNK_PX)
+
+
 @lru_cache(maxsize=16)
 def constant_shard(value: int, shape: tuple[int, ...], *, block_px: int, fill_value: int) -> bytes | None:
     """The shard that holds `value` in an array of `shape`, encoded once."""
@@ -61,10 +79,17 @@ def _chunk(values: Bytes, row: int, col: int, fill_value: int) -> Bytes:
 
 
 def _encode_chunk(chunk: Bytes, fill_value: int) -> bytes | None:
-    # Most chunks differ at their first pixel, so that this look costs nothing.
-    if chunk.flat[0] == fill_value and not (chunk != fill_value).any():
-        return None
+    # Most chunks of one value are told from others by their first row, so that this look costs nothing.
+    first = int(chunk.flat[0])
+    if (chunk[..., 0, :] == first).all() and (chunk == first).all():
+        return None if first == fill_value else _constant_chunk(first, chunk.shape)
     return _closed(_compressed(chunk))
+
+
+@lru_cache(maxsize=16)
+def _constant_chunk(value: int, shape: tuple[int, ...]) -> bytes:
+    """Compressed once: a mask is background and nodata for the most part."""
+    return _closed(_compressed(np.full(shape, value, np.uint8)))
 
 
 def _compressed(chunk: Bytes) -> bytes:
@@ -74,3 +99,10 @@ def _compressed(chunk: Bytes) -> bytes:
 
 def _closed(content: bytes) -> bytes:
     return content + struct.pack("<I", google_crc32c.value(content))
+
+
+def _opened(closed: bytes, what: str) -> bytes:
+    content, checksum = closed[:-_CHECKSUM_BYTES], closed[-_CHECKSUM_BYTES:]
+    if struct.pack("<I", google_crc32c.value(content)) != checksum:
+        raise ValueError(f"{what} must agree with its CRC-32C checksum, got other bytes than were written")
+    return content

@@ -67,7 +67,7 @@ class Storage(ABC):
         """Put `data` in place in one step, whatever was there; the new entity tag."""
 
     @abstractmethod
-    def upload(self, path: Path, key: str) -> None:
+    def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> None:
         """Put the content of a local file in place in one step, of any size, whatever was there."""
 
     @abstractmethod

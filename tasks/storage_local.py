@@ -61,7 +61,7 @@ class LocalStorage(Storage):
         """See `Storage.write`."""
         return self._put(key, lambda handle: _write_all(handle, data))
 
-    def upload(self, path: Path, key: str) -> None:
+    def upload(self, path: Path, key: str, *, content_type: str = "") -> None:  # noqa: ARG002 - see `write`
         """See `Storage.upload`."""
         with path.open("rb") as source:
             self._put(key, lambda handle: shutil.copyfileobj(source, handle, _COPY_STEP_BYTES))

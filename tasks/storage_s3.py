@@ -80,11 +80,12 @@ class S3Storage(Storage):
             answer = self._client.put_object(Bucket=self.bucket, Key=full, Body=data, ContentType=content_type)
         return answer["ETag"].strip('"')
 
-    def upload(self, path: Path, key: str) -> None:
+    def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> None:
         """See `Storage.upload`; in parts where it is large."""
         full = self._full(key)
         with self._telling(self.uri(key)):
-            self._client.upload_file(str(path), self.bucket, full, Config=_TRANSFER)
+            extra = {"ContentType": content_type}
+            self._client.upload_file(str(path), self.bucket, full, ExtraArgs=extra, Config=_TRANSFER)
 
     def download(self, source: SourceObject, path: Path) -> str:
         """See `Storage.download`."""

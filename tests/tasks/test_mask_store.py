@@ -7,15 +7,23 @@ import boto3
 import numpy as np
 import pytest
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rasterio.crs import CRS
+from scipy.ndimage import grey_dilation
 
 from segmentation.classes import NOT_INSPECTED
 from segmentation.georeference import Georeference
 from segmentation.inference.predictor import SegmentedWindow
+from segmentation.mask_pooling import pool_mask
 from segmentation.records import RasterInput, SourceObject
 from segmentation.windows import Window
+from tasks.cluster import dask_client
+from tasks.mask_pyramid import write_pyramid
 from tasks.mask_store import MaskStore
+from tasks.run_place import RunPlace
 from tasks.s3_server import EmbeddedS3
+from tests.tasks.stored_masks import damaged_mask, place_in, raster_of, store_mask
 
 BLOCK = Window(0, 512, 512, 1024)
 TRANSFORM = (0.0015, 0.0003, 691_600.0, 0.0003, -0.0015, 5_334_800.0)
@@ -102,3 +110,61 @@ def test_the_store_carries_the_crs_and_the_transform(tmp_path: Path) -> None:
     assert CRS.from_wkt(str(attributes["crs_wkt"])).to_epsg() == 32632
     a, b, c, d, e, f = TRANSFORM
     assert [float(v) for v in str(attributes["GeoTransform"]).split()] == [c, a, b, f, d, e]
+
+
+SHAPE = (901, 1103)
+WHOLE = Window(0, SHAPE[0], 0, SHAPE[1])
+
+
+@pytest.fixture(scope="module")
+def plain_and_pyramid(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunPlace, RunPlace]:
+    """The same mask without and with a pyramid."""
+    plain, full = (place_in(tmp_path_factory.mktemp(name)) for name in ("plain", "full"))
+    for place in (plain, full):
+        store_mask(place, raster_of(SHAPE), damaged_mask(SHAPE))
+    with dask_client(scheduler=None, workers=2) as client:
+        write_pyramid((raster_of(SHAPE),), full, client)
+    return plain, full
+
+
+windows = st.tuples(*(st.tuples(st.integers(0, side), st.integers(0, side)).map(sorted) for side in SHAPE)).filter(
+    lambda sides: all(start < stop for start, stop in sides)
+)
+
+
+@settings(max_examples=25)
+@given(windows, st.integers(2, 40))
+def test_thinned_windows_are_the_same_with_and_without_a_pyramid_and_lose_no_damage(
+    plain_and_pyramid: tuple[RunPlace, RunPlace], sides: tuple[list[int], list[int]], step: int
+) -> None:
+    window = Window(*sides[0], *sides[1])
+    plain, full = (place.masks.read_mask("deck", window, step=step) for place in plain_and_pyramid)
+    assert (plain == full).all()
+    mask = damaged_mask(SHAPE)
+    own = pool_mask(mask[window.slices()], factor=step)
+    assert np.isin(full[np.isin(own, (1, 2))], (1, 2)).all()
+    assert (own[full == 0] == 0).all()
+    near = grey_dilation(np.isin(mask, (1, 2)), size=2 * step + 1)[window.slices()]
+    assert pool_mask(near.astype(np.uint8), factor=step)[np.isin(full, (1, 2))].all()
+
+
+@pytest.mark.parametrize("step", [2, 3, 9])
+def test_a_thinned_whole_has_one_pixel_for_each_step(plain_and_pyramid: tuple[RunPlace, RunPlace], step: int) -> None:
+    for place in plain_and_pyramid:
+        thinned = place.masks.read_mask("deck", WHOLE, step=step)
+        assert thinned.shape == (-(-SHAPE[0] // step), -(-SHAPE[1] // step))
+
+
+def test_a_pyramid_lies_in_s3_as_in_a_folder(
+    s3_server: EmbeddedS3, plain_and_pyramid: tuple[RunPlace, RunPlace], tmp_path: Path
+) -> None:
+    boto3.client("s3", endpoint_url=s3_server.endpoint_url).create_bucket(Bucket="pyramids")
+    far = place_in(tmp_path, masks=MaskStore("s3://pyramids/a #1/masks.zarr", s3_server.endpoint_url, "us-east-1"))
+    store_mask(far, raster_of(SHAPE), damaged_mask(SHAPE))
+    with dask_client(scheduler=None, workers=2) as client:
+        write_pyramid((raster_of(SHAPE),), far, client)
+    near = plain_and_pyramid[1].masks
+    assert far.masks.levels("deck") == near.levels("deck") == (2, 4)
+    for factor in (2, 4):
+        assert far.masks.stored_shards("deck", factor=factor) == near.stored_shards("deck", factor=factor)
+    assert (far.masks.read_mask("deck", WHOLE, step=5) == near.read_mask("deck", WHOLE, step=5)).all()
