@@ -6,11 +6,17 @@ from itertools import pairwise
 from math import floor, isfinite, log10
 
 from segmentation.records import CrackMeasure
-from tasks.report.wording import limit_text, number_text
+from tasks.report.wording import limit_text
 
 WIDTH_PX = 460
 HEIGHT_PX = 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 36
+_BAR_TOP, _BAR_SPAN, _BAR_BOTTOM, _SLANTED_BOTTOM = 22, 142, 40, 66
+_APART_PX = 16.0
+"""Gap between the bars that have a figure and those that have none."""
+_WIDEST_SLOT_PX = 74.0
+_CHARACTER_PX = 6.2
+"""Width of a character of the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,8 @@ def profile_chart(measure: CrackMeasure) -> ProfileChart | None:
         band="".join(path_data(band) + "Z" for band in bands),
         limit_y=round(y(limit), 1),
         limit_label=f"below {limit_text(limit)}: not measurable",
-        x_ticks=tuple(Tick(round(x(start + s), 1), number_text(s, digits=2)) for s in nice_steps(length)),
-        y_ticks=tuple(Tick(round(y(w), 1), number_text(w, digits=2)) for w in nice_steps(top_mm)),
+        x_ticks=tuple(Tick(round(x(start + s), 1), f"{s:g}") for s in nice_steps(length)),
+        y_ticks=tuple(Tick(round(y(w), 1), f"{w:g}") for w in nice_steps(top_mm)),
     )
 
 
@@ -113,3 +119,75 @@ def nice_steps(stop: float) -> list[float]:
     exponent = floor(log10(stop / 5))
     step = next(float(f"{s}e{exponent}") for s in (1, 2, 5, 10) if stop / float(f"{s}e{exponent}") <= 5.5)
     return [float(f"{i * step:.12g}") for i in range(floor(stop / step + 1e-9) + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a bar chart."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    """What stands below it."""
+    value: str
+    """What stands on top of it."""
+    measured: bool
+    """False: hatched, since no figure places it on the axis."""
+
+    @property
+    def middle(self) -> float:
+        """Its middle along the axis."""
+        return round(self.x + self.width / 2, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class BarChart:
+    """Bars of one row of figures, in chart pixels."""
+
+    bars: tuple[Bar, ...]
+    y_ticks: tuple[Tick, ...]
+    slanted: bool
+    """Whether the labels below the bars are slanted for want of room."""
+    left: float = _LEFT
+    right: float = WIDTH_PX - _RIGHT
+    top: float = _BAR_TOP
+    bottom: float = _BAR_TOP + _BAR_SPAN
+    width: float = WIDTH_PX
+
+    @property
+    def height(self) -> float:
+        """Height with the labels and the axis' name."""
+        return self.bottom + (_SLANTED_BOTTOM if self.slanted else _BAR_BOTTOM)
+
+
+def bar_chart(
+    values: Sequence[float], labels: Sequence[str], captions: Sequence[str], apart: Sequence[bool]
+) -> BarChart:
+    """Bars for `values` with `labels` below and `captions` on top; those `apart` stand first, beyond a gap.
+
+    A value that is not finite has no height. Raises ValueError where there are no values.
+    """
+    if not values:
+        raise ValueError("a bar chart needs at least one value")
+    gap = _APART_PX if any(apart) and not all(apart) else 0.0
+    slot = min((WIDTH_PX - _LEFT - _RIGHT - gap) / len(values), _WIDEST_SLOT_PX)
+    base = _BAR_TOP + _BAR_SPAN
+    heights = [value if isfinite(value) and value > 0 else 0.0 for value in values]
+    top = max(heights) or 1.0
+
+    def bar(index: int) -> Bar:
+        x = _LEFT + (index + 0.09) * slot + (0.0 if apart[index] else gap)
+        height = round(heights[index] / top * _BAR_SPAN, 1)
+        y, width = round(base - height, 1), round(0.82 * slot, 1)
+        return Bar(round(x, 1), y, width, height, labels[index], captions[index], not apart[index])
+
+    steps = nice_steps(top)
+    if all(isinstance(value, int) for value in values):
+        steps = [step for step in steps if step.is_integer()]
+    return BarChart(
+        bars=tuple(bar(index) for index in range(len(values))),
+        y_ticks=tuple(Tick(round(base - step / top * _BAR_SPAN, 1), f"{step:g}") for step in steps),
+        slanted=max(len(label) for label in labels) * _CHARACTER_PX > slot,
+    )

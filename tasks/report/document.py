@@ -1,8 +1,10 @@
 """The report of one structure before any layout: HTML and PDF are both laid out from this one record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from markupsafe import escape
 
 from segmentation.georeference import Georeference
 from segmentation.records import Defect, RunIdentity, StructureResult
@@ -18,35 +20,29 @@ from tasks.report.findings import (
     key_facts,
     summary_sentence,
 )
-from tasks.report.method import Threshold, glossary, limits_paragraphs, thresholds_of
+from tasks.report.histograms import Histogram, histograms_of
+from tasks.report.method import Threshold, glossary, limits_paragraphs, not_inspected_sentences, thresholds_of
 from tasks.report.origin import origin_fact
-from tasks.report.pictures import Picture, RasterPictures, native_pictures, overview_picture
-from tasks.report.places import footprint_in_raster, native_window, overview_rasters, overview_window, place_of
+from tasks.report.overview_figures import Overview, OverviewFigure, overview_of
+from tasks.report.pictures import Picture, RasterPictures, native_pictures
+from tasks.report.places import frames_of, native_window, places_of
 from tasks.report.severity import Severity, unseen_reason, worst_severity
 from tasks.report.tables import ComponentRow, LimitRow, component_rows, limit_rows
 from tasks.report.wording import clean_text, coverage_text, number_text, with_unit
 
 _NATIVE_SIDE_PX: Final = 640
-_OVERVIEW_SIDE_PX: Final = 1600
-_OVERVIEW_COUNT: Final = 4
-_ROW_BYTES: Final = 900
-"""Upper bound of one row of the defect table, long names included."""
-_PAGE_BYTES: Final = 120_000
-"""Upper bound of everything else that is text: style sheet, glossary, profiles."""
+_ROW_BYTES: Final = 520
+"""Upper bound of one row of the defect table, but for the name of its raster."""
+_FIGURE_BYTES: Final = 12_000
+"""Upper bound of the text and the profile of one pictured defect."""
+_PAGE_BYTES: Final = 400_000
+"""Upper bound of everything else that is text: style sheet, glossary, warnings, links in the overview."""
+_MOST_ROWS: Final = 2_000
+"""A longer table is read by nobody on paper; data files hold every defect."""
 _MOST_WARNINGS: Final = 60
-_ROWS_SHARE: Final = 0.4
-_OVERVIEW_SHARE: Final = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class OverviewFigure:
-    """The structure in one raster."""
-
-    raster: str
-    picture: Picture
-    alt: str
-    note: str
-    """What is not drawn, and why; empty where all is."""
+_FEW: Final = 24
+_SHARES: Final = {True: (0.4, 0.4), False: (0.15, 0.2)}
+"""For few pictured defects and for many: share of the file for the table, share of the pictures for the overview."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,13 @@ class StructureReport:
     partial: bool
     """Whether some of the footprint was not inspected, or is not known."""
     coverage: str
+    not_inspected: tuple[str, ...]
+    """What this survey does not tell of the structure, a sentence each."""
     overviews: tuple[OverviewFigure, ...]
+    overview_note: str
+    """Which defects the overview numbers; empty without one."""
+    histograms: tuple[Histogram, ...]
+    """How widths and areas are spread; empty where nothing was found."""
     figures: tuple[DefectFigure, ...]
     """The worst defects, worst first."""
     rows: tuple[DefectRow, ...]
@@ -125,9 +127,37 @@ def structure_report(
     a sentence. Raises KeyError for a defect of an unknown raster, ValueError where the pictures do not fit.
     """
     reason = unseen_reason(result)
-    numbered = [] if reason is not None else list(enumerate(result.defects, start=1))
-    worst = numbered[:worst_count]
-    budget = _budget(len(numbered), len(worst), max_html_bytes=max_html_bytes)
+    defects = result.defects if reason is None else ()
+    numbered = list(enumerate(defects, start=1))
+    budget = _budget(len(defects), min(worst_count, len(defects)), georeferences, max_html_bytes=max_html_bytes)
+    frames = frames_of(result.structure, georeferences)
+    overview = Overview((), "", {})
+    if reason is None:
+        overview = overview_of(
+            result,
+            numbered,
+            georeferences,
+            frames,
+            pictures,
+            pictured_count=worst_count,
+            max_bytes=budget.overview_bytes,
+        )
+    shown = defects[: max(budget.rows, worst_count)]
+    places = places_of(shown, georeferences, frames)
+    rows = [
+        defect_row(number, defect, place, sheet=overview.sheets.get(number, ""))
+        for (number, defect), place in zip(numbered, places, strict=False)
+    ]
+    figures = [
+        _defect_figure(
+            defect_detail(row, defect, place, georeferences[defect.raster_name]),
+            defect,
+            georeferences[defect.raster_name],
+            pictures,
+            max_bytes=budget.native_bytes,
+        )
+        for row, defect, place in zip(rows[:worst_count], shown, places, strict=False)
+    ]
     return StructureReport(
         title=clean_text(result.structure.name) or clean_text(result.structure.id),
         facts=title_facts(result, run),
@@ -141,14 +171,14 @@ def structure_report(
         components=tuple(component_rows(result, run)),
         partial=result.footprint_area_m2 is None or result.coverage_percent < 100,
         coverage=coverage_text(result.coverage_percent),
-        overviews=tuple(_overviews(result, numbered, georeferences, pictures, max_bytes=budget.overview_bytes)),
-        figures=tuple(
-            _defect_figure(number, defect, georeferences, pictures, max_bytes=budget.native_bytes)
-            for number, defect in worst
-        ),
-        rows=tuple(defect_row(number, defect, georeferences) for number, defect in numbered[: budget.rows]),
-        defect_count=len(numbered),
-        limits=tuple(limits_paragraphs(result, run, seam_proof=seam_proof)),
+        not_inspected=not_inspected_sentences(result, run),
+        overviews=overview.figures,
+        overview_note=overview.note,
+        histograms=histograms_of(defects),
+        figures=tuple(figures),
+        rows=tuple(rows[: budget.rows]),
+        defect_count=len(defects),
+        limits=limits_paragraphs(result, run, frames=list(frames.values()), seam_proof=seam_proof),
         thresholds=tuple(thresholds_of([result])),
         warnings=_warnings(result, run),
         glossary=tuple(glossary(run)),
@@ -187,74 +217,31 @@ def _warnings(result: StructureResult, run: RunIdentity) -> tuple[str, ...]:
     return tuple(dict.fromkeys(warnings))
 
 
-def _budget(defect_count: int, worst_count: int, *, max_html_bytes: int) -> _Budget:
-    rows = min(defect_count, int(max_html_bytes * _ROWS_SHARE) // _ROW_BYTES)
-    left = max_html_bytes - _PAGE_BYTES - rows * _ROW_BYTES - worst_count * 30_000
-    overview_bytes = int(left * _OVERVIEW_SHARE)
+def _budget(
+    defect_count: int, worst_count: int, georeferences: Mapping[str, Georeference], *, max_html_bytes: int
+) -> _Budget:
+    names = [str(escape(clean_text(name, most_chars=80))) for name in georeferences]
+    row_bytes = _ROW_BYTES + max((len(name.encode()) for name in names), default=0)
+    rows_share, overview_share = _SHARES[worst_count <= _FEW]
+    rows = min(defect_count, _MOST_ROWS, int(max_html_bytes * rows_share) // row_bytes)
+    left = max_html_bytes - _PAGE_BYTES - rows * row_bytes - worst_count * _FIGURE_BYTES
+    left = left * 3 // 4  # pictures stand in the page as base64
+    overview_bytes = int(left * overview_share)
     native_bytes = (left - overview_bytes) // max(1, 2 * worst_count)
     return _Budget(rows, overview_bytes, native_bytes)
 
 
-def _overviews(
-    result: StructureResult,
-    numbered: Sequence[tuple[int, Defect]],
-    georeferences: Mapping[str, Georeference],
-    pictures: RasterPictures | None,
-    *,
-    max_bytes: int,
-) -> list[OverviewFigure]:
-    if pictures is None or unseen_reason(result) is not None:
-        return []
-    names = overview_rasters(result, georeferences)
-    shown = names[:_OVERVIEW_COUNT]
-    left_out = sum(1 for _, defect in numbered if defect.raster_name not in shown)
-    figures = []
-    for name in shown:
-        own = [(number, defect) for number, defect in numbered if defect.raster_name == name]
-        georeference = georeferences[name]
-        outline = footprint_in_raster(result.structure.footprint, georeference)
-        window = overview_window(outline, [defect for _, defect in own], georeference, margin_share=0.03)
-        if window is None:
-            continue
-        picture = overview_picture(
-            pictures,
-            name,
-            window,
-            georeference,
-            outline=outline,
-            numbered=own,
-            max_side_px=_OVERVIEW_SIDE_PX,
-            max_bytes=max_bytes // len(shown),
-        )
-        drawn = f"{len(own)} numbered defects" if own else "no defect found in it"
-        alt = f"Overview of {clean_text(result.structure.name)} in {clean_text(name)}, its outline in white, {drawn}"
-        figures.append(OverviewFigure(clean_text(name), picture, alt, _overview_note(picture, left_out)))
-        left_out = 0
-    return figures
-
-
-def _overview_note(picture: Picture, left_out: int) -> str:
-    notes = ["Turned a quarter to the left: the raster's top is at the left."] if picture.turned else []
-    if picture.unlabelled_count:
-        notes.append(f"{picture.unlabelled_count} defects are drawn without their number for want of room.")
-    if left_out:
-        notes.append(f"{left_out} defects lie in further rasters without an overview; the table gives their places.")
-    return " ".join(notes)
-
-
 def _defect_figure(
-    number: int,
+    detail: DefectDetail,
     defect: Defect,
-    georeferences: Mapping[str, Georeference],
+    georeference: Georeference,
     pictures: RasterPictures | None,
     *,
     max_bytes: int,
 ) -> DefectFigure:
-    detail = defect_detail(number, defect, georeferences)
     if pictures is None:
         return DefectFigure(detail, None, None, "")
-    georeference = georeferences[defect.raster_name]
-    window, whole = native_window(place_of(defect, georeference), defect, georeference, max_side_px=_NATIVE_SIDE_PX)
+    window, whole = native_window(defect, georeference, max_side_px=_NATIVE_SIDE_PX)
     plain, outlined = native_pictures(
         pictures, defect.raster_name, window, georeference, max_side_px=_NATIVE_SIDE_PX, max_bytes=max_bytes
     )

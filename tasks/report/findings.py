@@ -3,7 +3,6 @@
 HTML and any later format are rendered from these records, so that they cannot state different figures.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ from segmentation.records import CrackMeasure, CrackSummary, Defect, RunIdentity
 from tasks.report.charts import ProfileChart, profile_chart
 from tasks.report.method import resolvable_width_mm
 from tasks.report.origin import NOT_LOOKED_FOR, looked_for
-from tasks.report.places import Place, place_of
+from tasks.report.places import Place
 from tasks.report.severity import Severity, grade_words, severity_of, unseen_reason
 from tasks.report.wording import (
     NOT_MEASURED,
@@ -26,6 +25,7 @@ from tasks.report.wording import (
     number_text,
     position_text,
     share_text,
+    structure_position_text,
     width_text,
     with_unit,
 )
@@ -76,10 +76,14 @@ class DefectRow:
     mean_width: str
     area: str
     confidence: str
+    along: str
+    """Place on the structure: metres along and across it."""
     position: str
     """WGS 84, or that there is none."""
     pixel: str
     """Raster, row and column."""
+    sheet: str = ""
+    """Letter of the overview's sheet that shows it; empty where the overview has no sheets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +250,8 @@ def grade_rows(result: StructureResult) -> tuple[GradeRow, ...]:
     return tuple(rows)
 
 
-def defect_row(number: int, defect: Defect, georeferences: Mapping[str, Georeference]) -> DefectRow:
-    """One defect as a table row; a missing georeference of its raster raises KeyError."""
-    place = place_of(defect, georeferences[defect.raster_name])
+def defect_row(number: int, defect: Defect, place: Place, *, sheet: str = "") -> DefectRow:
+    """One defect as a table row."""
     measure = defect.crack
     return DefectRow(
         number=number,
@@ -261,8 +264,10 @@ def defect_row(number: int, defect: Defect, georeferences: Mapping[str, Georefer
         mean_width=_width(measure, measure.mean_width_mm, below_resolution=defect.below_resolution) if measure else "–",
         area=number_text(defect.area_m2),
         confidence=number_text(defect.confidence, digits=2),
+        along=structure_position_text(place.along_m, place.across_m),
         position=_position(place),
         pixel=f"{clean_text(defect.raster_name, most_chars=80)}, row {int(place.row)}, col {int(place.col)}",
+        sheet=sheet,
     )
 
 
@@ -274,13 +279,11 @@ def defect_state(defect: Defect) -> str | None:
     return f"{possible[0]} {'or' if len(possible) == 2 else 'to'} {possible[-1]}"
 
 
-def defect_detail(number: int, defect: Defect, georeferences: Mapping[str, Georeference]) -> DefectDetail:
-    """One of the worst defects in full."""
-    row = defect_row(number, defect, georeferences)
-    georeference = georeferences[defect.raster_name]
-    place = place_of(defect, georeference)
+def defect_detail(row: DefectRow, defect: Defect, place: Place, georeference: Georeference) -> DefectDetail:
+    """One of the worst defects in full; `georeference` is that of its raster."""
     gsd_mm = georeference.scale_at(place.row, place.col).gsd_m * 1000
     location = (
+        Fact("On the structure", row.along + (f" (sheet {row.sheet})" if row.sheet else "")),
         Fact("WGS 84", row.position),
         Fact("Raster", clean_text(defect.raster_name)),
         Fact("Pixel", f"row {int(place.row)}, column {int(place.col)}"),

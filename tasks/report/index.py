@@ -1,27 +1,22 @@
-"""The survey's overview page: every structure in one table and on one map, with links to each report and file."""
+"""The survey's overview page: every structure on one map and in one table, with links to each report and file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from segmentation.georeference import Georeference
-from segmentation.records import RunIdentity, RustSummary, StructureResult
-from tasks.report.findings import Fact, widest_text
+from segmentation.records import RunIdentity, StructureResult
+from tasks.report.findings import Fact
+from tasks.report.index_assets import scripts, styles
+from tasks.report.index_rows import MOST_ROWS, IndexRow, index_row, worst_rows
 from tasks.report.map import survey_map
-from tasks.report.method import COLOURS, DISCLAIMER, resolvable_width_mm
-from tasks.report.origin import NOT_LOOKED_FOR, looked_for, no_claim, origin_fact
+from tasks.report.map_data import interactive_map
+from tasks.report.method import COLOURS, DISCLAIMER
+from tasks.report.origin import no_claim, origin_fact
 from tasks.report.page import render
-from tasks.report.severity import Severity, unseen_reason, worst_severity
-from tasks.report.wording import (
-    NOT_MEASURED,
-    area_text,
-    below_text,
-    clean_text,
-    count_text,
-    coverage_text,
-    number_text,
-    share_text,
-)
+from tasks.report.pictures import RasterPictures
+from tasks.report.severity import Severity, unseen_reason
+from tasks.report.wording import NOT_MEASURED, area_text, clean_text, count_text, number_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +38,36 @@ class FileLink:
         return quote(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
-    """One structure as a table row; figures are None where it was not inspected."""
-
-    number: int
-    name: str
-    kind: str
-    href: str
-    severity: Severity
-    reason: str | None
-    coverage: str
-    partial: bool
-    cracks: str
-    length: str
-    width: str
-    rust: str
-
-
 def render_index_html(
     results: Sequence[StructureResult],
     *,
     run: RunIdentity,
     georeferences: Mapping[str, Georeference],
     files: Sequence[FileLink],
+    pictures: RasterPictures | None,
+    formats: Sequence[str],
+    pictured_count: int,
 ) -> str:
-    """The survey's overview as one self-contained HTML page; links go to ``structures/<slug>/report.html``."""
-    rows = [_row(number, result, run) for number, result in enumerate(results, start=1)]
+    """The survey's overview as one self-contained HTML page; links go to ``structures/<slug>/report.html`` and so on.
+
+    `formats` are those of html, pdf and json that each structure has a report in; `pictured_count` is the number of its
+    defects, worst first, that it shows under ``#defect-1`` and so on. Without `pictures` the map has lines alone.
+    """
+    all_rows = [index_row(number, result, run, formats=formats) for number, result in enumerate(results, start=1)]
+    rows = worst_rows(all_rows, most=MOST_ROWS)
+    drawn = interactive_map(results, rows, georeferences, pictures, pictured_count=pictured_count)
     return render(
         "index.html.j2",
+        more_styles=styles(),
+        scripts=scripts() if drawn is not None else scripts()[-1:],
         title=clean_text(run.survey_id),
         sentence=survey_sentence(results),
         facts=_facts(results, run),
         rows=rows,
-        map=survey_map(results, georeferences),
+        rows_left_out=_left_out(all_rows, rows),
+        states=_states(rows),
+        static_map=survey_map([(row.number, results[row.number - 1]) for row in rows], georeferences),
+        map=drawn,
         files=files,
         warnings=tuple(dict.fromkeys(clean_text(warning) for warning in run.warnings)),
         how_to_read=(no_claim(run), COLOURS, DISCLAIMER),
@@ -125,30 +116,21 @@ def _facts(results: Sequence[StructureResult], run: RunIdentity) -> tuple[Fact, 
     )
 
 
-def _row(number: int, result: StructureResult, run: RunIdentity) -> IndexRow:
-    structure, reason = result.structure, unseen_reason(result)
-    cracks, rust = result.cracks, result.rust
-    width = "–"
-    if cracks.count and reason is None:
-        limit_mm = resolvable_width_mm(result, run)
-        width = widest_text(result) or (below_text(limit_mm) if limit_mm is not None else NOT_MEASURED)
-    return IndexRow(
-        number=number,
-        name=clean_text(structure.name) or clean_text(structure.id),
-        kind=" · ".join(clean_text(word) for word in (structure.kind, structure.material) if word.strip()),
-        href=quote(f"structures/{structure.slug}/report.html"),
-        severity=worst_severity(result),
-        reason=clean_text(reason) if reason is not None else None,
-        coverage=coverage_text(result.coverage_percent),
-        partial=result.coverage_percent < 100,
-        cracks=("none found" if cracks.count == 0 else str(cracks.count))
-        if looked_for(run, "crack")
-        else NOT_LOOKED_FOR,
-        length=f"{number_text(cracks.total_length_m)} m" if cracks.count else "–",
-        width=width,
-        rust=_rust_share(rust) if looked_for(run, "rust") else NOT_LOOKED_FOR,
+def _left_out(all_rows: Sequence[IndexRow], rows: Sequence[IndexRow]) -> str:
+    """What a survey with too many structures for one page leaves out; empty where it shows all."""
+    if len(rows) == len(all_rows):
+        return ""
+    shown = {row.number for row in rows}
+    out = [row for row in all_rows if row.number not in shown]
+    unseen = sum(1 for row in out if row.reason is not None)
+    worst = max(out, key=lambda row: row.severity.rank).severity.word
+    not_inspected = f", {count_text(unseen, 'of them', 'of them')} not inspected" if unseen else ""
+    return (
+        f"Table and map show the {len(rows)} worst of {len(all_rows)} structures. {len(out)} are left out"
+        f"{not_inspected}, the worst of them “{worst}”; each has its own report in the folder “structures”."
     )
 
 
-def _rust_share(rust: RustSummary) -> str:
-    return "none found" if rust.patch_count == 0 else share_text(rust.percent_of_inspected)
+def _states(rows: Sequence[IndexRow]) -> tuple[Severity, ...]:
+    """The states that occur, worst first."""
+    return tuple(sorted({row.severity for row in rows}, key=lambda severity: (-severity.rank, severity.word)))

@@ -1,4 +1,4 @@
-"""The survey seen from above: footprints and defects as the numbers of one static SVG, without any outside tile."""
+"""The survey seen from above as one static SVG: what is printed, and what is seen where no script runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,18 +50,20 @@ class SurveyMap:
     height: float
     areas: tuple[MapArea, ...]
     cracks: str
-    """Path of points, one per crack; empty for none."""
+    """Path of points, one per place with a crack; empty for none."""
     rusts: str
-    """Path of points, one per rust patch; empty for none."""
+    """Path of points, one per place with rust; empty for none."""
     bar_length: float
     bar_label: str
     unplaced: tuple[str, ...]
     """Names of structures without a place on the earth or without a usable outline."""
 
 
-def survey_map(results: Sequence[StructureResult], georeferences: Mapping[str, Georeference]) -> SurveyMap | None:
-    """The map of the structures, numbered from 1 in their order; None where none has a place on the earth."""
-    outlines = [(number, result, _outline(result, georeferences)) for number, result in enumerate(results, start=1)]
+def survey_map(
+    numbered: Sequence[tuple[int, StructureResult]], georeferences: Mapping[str, Georeference]
+) -> SurveyMap | None:
+    """The map of the structures with their numbers in the table; None where none has a place on the earth."""
+    outlines = [(number, result, _outline(result, georeferences)) for number, result in numbered]
     placed = [(number, result, outline) for number, result, outline in outlines if outline is not None]
     if not placed:
         return None
@@ -75,6 +77,7 @@ def survey_map(results: Sequence[StructureResult], georeferences: Mapping[str, G
         name, severity = clean_text(result.structure.name), worst_severity(result)
         areas.append(MapArea(number, name, path, small, severity, round(x, 1), round(y, 1)))
     areas.sort(key=lambda area: -placed_area[area.number])
+    results = [result for _, result in numbered]
     bar = scale_bar(frame.m_per_unit, round(frame.width * 0.8))
     return SurveyMap(
         width=frame.width,
@@ -133,5 +136,5 @@ def _points(results: Sequence[StructureResult], pixel_class: PixelClass, frame: 
         for defect in result.defects:
             if defect.pixel_class is pixel_class and defect.geometry is not None and not defect.geometry.is_empty:
                 x, y = frame.at(*defect.geometry.representative_point().coords[0][:2])
-                spots.append(f"M{x:.1f} {y:.1f}h0")
+                spots.append(f"M{round(2 * x) / 2:g} {round(2 * y) / 2:g}h0")
     return "".join(dict.fromkeys(spots))

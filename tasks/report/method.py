@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from segmentation.records import Grade, LimitComparison, RunIdentity, StructureResult
-from tasks.report.origin import confidence_meaning, no_claim, origin_paragraphs
+from tasks.report.origin import confidence_meaning, looked_for, no_claim, origin_paragraphs
+from tasks.report.places import FootprintFrame, StructureFrame
 from tasks.report.severity import unseen_reason
-from tasks.report.wording import clean_text, limit_text, number_text
+from tasks.report.wording import area_text, clean_text, limit_text, number_text, position_text, with_unit
 
 DISCLAIMER: Final = (
     "Grades are indicative. Verify them against the licensed text of the standard; an engineer decides and signs."
@@ -32,6 +33,7 @@ COLOURS: Final = (
 _GLOSSARY: Final[tuple[tuple[str, str], ...]] = (
     ("GSD", "Ground sampling distance: the size of one pixel on the structure."),
     ("Coverage", "The share of the footprint that was inspected. Nothing is said of the rest."),
+    ("Along, across", "Metres on the structure, from the corner that “Method and limits” names."),
     ("Crack length", "Length along the centre lines of the crack, branches and bridged gaps included."),
     ("Crack pattern", "Parallel, map (a net without direction) or isolated; a rule of this report's own."),
     ("Crack width", "Distance between the crack's edges, across its direction, with its ±."),
@@ -73,7 +75,54 @@ def resolvable_width_mm(result: StructureResult, run: RunIdentity) -> float | No
     return None
 
 
-def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: str | None) -> tuple[str, ...]:
+def not_inspected_sentences(result: StructureResult, run: RunIdentity) -> tuple[str, ...]:
+    """What this survey does not tell of the structure: places, classes, sizes and kinds of damage."""
+    whole, limit_mm = result.footprint_area_m2, resolvable_width_mm(result, run)
+    if unseen_reason(result) is not None:
+        return ("All of the structure. No finding of any kind is stated.",)
+    sentences = []
+    if whole is None:
+        sentences.append("How much of the structure was not inspected is not known, because its footprint is not.")
+    elif result.coverage_percent < 100:
+        missing_m2 = max(0.0, whole - result.inspected_area_m2)
+        sentences.append(
+            f"{area_text(missing_m2)} of the {area_text(whole)} of the footprint: no usable picture there. Hatched in "
+            "the overview."
+        )
+    for name, word in (("crack", "Cracks"), ("rust", "Rust")):
+        if not looked_for(run, name):
+            sentences.append(f"{word}: not looked for in the mask that was given.")
+    if limit_mm is not None and looked_for(run, "crack"):
+        thin = f"Widths of cracks below {limit_text(limit_mm)}: seen at times, never measured."
+        sentences.append(thin + " Cracks thinner than a pixel are mostly not seen at all.")
+    sentences.append(
+        "Surfaces that no raster shows: undersides, inner faces, what lies under water, dirt, vegetation or covers."
+    )
+    sentences.append("Any other damage: spalling, delamination, deformation, section loss, loose or missing bolts.")
+    return tuple(sentences)
+
+
+def frame_sentence(frames: Sequence[StructureFrame]) -> str:
+    """How places on the structure are counted, with the corner from which."""
+    of_footprint = next((frame for frame in frames if isinstance(frame, FootprintFrame)), None)
+    if of_footprint is None:
+        return (
+            "Structure coordinates are metres from the lower left corner of the raster that is named beside them, "
+            "since no footprint gives them an origin: along to the right, across upwards (pixels times the GSD in the "
+            "raster's middle)."
+        )
+    heading = f"{of_footprint.heading_deg:.0f}°"
+    size = f"{number_text(of_footprint.length_m)} × {with_unit(of_footprint.width_m, 'm')}"
+    return (
+        f"Structure coordinates are metres from the corner {position_text(*of_footprint.origin)} of the smallest "
+        f"rectangle around the footprint ({size}): along its longer side, which runs {heading} clockwise from north, "
+        "and across, at a right angle to the left of that."
+    )
+
+
+def limits_paragraphs(
+    result: StructureResult, run: RunIdentity, *, frames: Sequence[StructureFrame], seam_proof: str | None
+) -> tuple[str, ...]:
     """Method and limits at this GSD, a sentence or two each, in the order of reading."""
     if unseen_reason(result) is not None:
         return ("No pixel of this structure was classified, so nothing was measured and nothing graded.", OVERLAP_RULE)
@@ -89,7 +138,7 @@ def limits_paragraphs(result: StructureResult, run: RunIdentity, *, seam_proof: 
                 else "; the least measurable crack width is stated with each crack."
             )
         )
-    paragraphs += [UNCERTAINTY_RULE, OVERLAP_RULE, no_claim(run)]
+    paragraphs += [UNCERTAINTY_RULE, frame_sentence(frames), OVERLAP_RULE, no_claim(run)]
     if run.settings:
         settings = ", ".join(f"{name} {value}" for name, value in sorted(run.settings.items()))
         paragraphs.append(clean_text(f"Settings that change the result: {settings}."))

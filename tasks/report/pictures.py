@@ -1,23 +1,18 @@
-"""Pictures of damage: native crops with and without outline, overviews, scale bars. Read in windows only."""
+"""Pictures of damage at native resolution, with and without outline, and scale bars. Read in windows only."""
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from math import ceil, cos, floor, hypot, log10, pi, sin
+from math import ceil, floor, log10
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import binary_dilation
-from shapely.geometry.base import BaseGeometry
 
 from segmentation.classes import PixelClass
 from segmentation.georeference import Georeference
-from segmentation.records import Defect
 from segmentation.windows import Window
-from tasks.report.places import pixel_of
 
 Pixels = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -25,13 +20,10 @@ Rgb = tuple[int, int, int]
 
 CLASS_COLOURS: Final[dict[PixelClass, Rgb]] = {PixelClass.CRACK: (86, 180, 233), PixelClass.RUST: (255, 214, 10)}
 """Sky blue and yellow: told apart with every kind of colour blindness (after Okabe and Ito, 2008)."""
-_DARK: Final[Rgb] = (16, 22, 30)
-_WHITE: Final[Rgb] = (255, 255, 255)
-_TALL: Final = 1.25
-"""Overviews taller than this share of their width are turned, to fill the page's width."""
-_ROOM_PX: Final = 4
-"""Side of the cells in which the room for labels is kept."""
-_QUALITIES: Final = (88, 80, 72, 62, 50, 40)
+DARK: Final[Rgb] = (16, 22, 30)
+WHITE: Final[Rgb] = (255, 255, 255)
+_QUALITIES: Final = {88: 1.0, 80: 0.69, 72: 0.57, 62: 0.46, 50: 0.38, 40: 0.31}
+"""JPEG quality: size of a picture of concrete beside that at the best quality, from below; saves vain attempts."""
 
 
 class RasterPictures(Protocol):
@@ -59,19 +51,36 @@ class ScaleBar:
 
 
 @dataclass(frozen=True, slots=True)
+class Spot:
+    """Where the number of a defect stands in an overview, in pixels of the picture."""
+
+    number: int
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A finished picture, ready to be inlined."""
 
-    data_uri: str
-    """``data:image/jpeg;base64,…``"""
+    jpeg: bytes
+    """The file's bytes."""
     width_px: int
+    """Width at which it is meant to be shown; the file's own may be less, where it had to be shrunk."""
     height_px: int
     enlargement: int = 1
     """Picture pixels per raster pixel side (native crops)."""
-    unlabelled_count: int = 0
-    """Defects drawn without their number for want of room (overviews)."""
     turned: bool = False
     """Whether it is turned a quarter to the left against its raster (overviews)."""
+    spots: tuple[Spot, ...] = ()
+    """The numbers that stand in it (overviews)."""
+
+    @property
+    def data_uri(self) -> str:
+        """The file as ``data:image/jpeg;base64,…``, a third longer than its bytes."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode("ascii")
 
 
 def scale_bar(m_per_px: float, picture_width_px: int) -> ScaleBar:
@@ -142,41 +151,8 @@ def outline_mask(rgb: Pixels, mask: Pixels) -> Pixels:
     return drawn
 
 
-def overview_picture(
-    pictures: RasterPictures,
-    raster_name: str,
-    window: Window,
-    georeference: Georeference,
-    *,
-    outline: BaseGeometry | None,
-    numbered: Sequence[tuple[int, Defect]],
-    max_side_px: int,
-    max_bytes: int,
-) -> Picture:
-    """The structure in one raster with its outline, every defect drawn, and their numbers, worst first.
-
-    `outline` and the defects' `pixel_geometry` are (col, row) of the raster; `numbered` is worst first, so that the
-    worst keep their numbers where there is no room for all. A tall window is turned a quarter to the left.
-    """
-    rgb = pictures.read_rgb(raster_name, window, max_side_px=max_side_px)
-    turned = rgb.shape[0] > _TALL * rgb.shape[1]
-    image = Image.fromarray(np.ascontiguousarray(np.rot90(rgb)) if turned else rgb)
-    canvas = _Canvas(image, window, turned=turned)
-    if outline is not None:
-        for ring in _lines_of(outline):
-            canvas.line(ring, _WHITE, width_px=max(2, image.width // 500), casing_px=1)
-    for _, defect in reversed(numbered):
-        for line in _lines_of(defect.pixel_geometry):
-            canvas.line(line, CLASS_COLOURS[defect.pixel_class], width_px=max(3, image.width // 360), casing_px=1)
-    unlabelled = _draw_numbers(image, canvas, numbered)
-    scale = georeference.scale_at((window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2)
-    m_per_px = scale.gsd_y_m / canvas.per_row if turned else scale.gsd_x_m / canvas.per_col
-    draw_scale_bar(image, scale_bar(m_per_px, image.width))
-    return replace(encode(image, max_bytes=max_bytes), unlabelled_count=unlabelled, turned=turned)
-
-
-def draw_scale_bar(image: Image.Image, bar: ScaleBar) -> None:
-    """Draw the bar in the lower left corner: black and white halves and a label, legible on every ground."""
+def draw_scale_bar(image: Image.Image, bar: ScaleBar) -> tuple[float, float, float, float]:
+    """Draw the bar in the lower left corner, legible on every ground; (left, top, right, bottom) of what it covers."""
     draw = ImageDraw.Draw(image, "RGBA")
     size = min(image.width, 760)  # wide pictures are shown larger, their bar need not grow with them
     font = ImageFont.load_default(size=max(12, round(size / 28)))
@@ -187,116 +163,42 @@ def draw_scale_bar(image: Image.Image, bar: ScaleBar) -> None:
     box_width = max(length, ceil(text_right - text_left)) + 2 * margin
     box_height = ceil(text_bottom - text_top) + thick + 5 * margin // 2
     left, top = margin // 2, image.height - box_height - margin // 2
-    draw.rounded_rectangle((left, top, left + box_width, top + box_height), radius=margin // 2, fill=(*_DARK, 205))
-    draw.text((left + margin - text_left, top + margin // 2 + 1 - text_top), bar.label, font=font, fill=_WHITE)
+    draw.rounded_rectangle((left, top, left + box_width, top + box_height), radius=margin // 2, fill=(*DARK, 205))
+    draw.text((left + margin - text_left, top + margin // 2 + 1 - text_top), bar.label, font=font, fill=WHITE)
     x, y = left + margin, top + box_height - margin - thick
-    draw.rectangle((x, y, x + length - 1, y + thick - 1), fill=_WHITE)
-    draw.rectangle((x + length // 2, y + 1, x + length - 2, y + thick - 2), fill=_DARK)
+    draw.rectangle((x, y, x + length - 1, y + thick - 1), fill=WHITE)
+    draw.rectangle((x + length // 2, y + 1, x + length - 2, y + thick - 2), fill=DARK)
+    return left, top, left + box_width, top + box_height
 
 
 def encode(image: Image.Image, *, max_bytes: int) -> Picture:
-    """The picture as a JPEG data URI of at most `max_bytes` bytes: by quality first, then by size.
+    """The picture as a JPEG file of at most `max_bytes` bytes: by quality first, then by size.
 
     Raises ValueError where even a small picture of the worst quality does not fit.
     """
     shrunk = image
     while min(shrunk.size) >= 32:
-        for quality in _QUALITIES:
+        best_bytes = 0
+        for quality, share in _QUALITIES.items():
+            if share * best_bytes > max_bytes:
+                continue
             buffer = BytesIO()
             shrunk.save(buffer, "JPEG", quality=quality, subsampling=0 if quality > 75 else 2)
-            uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-            if len(uri) <= max_bytes:
-                return Picture(uri, image.width, image.height)
+            if buffer.tell() <= max_bytes:
+                return Picture(buffer.getvalue(), image.width, image.height)
+            best_bytes = best_bytes or buffer.tell()
         shrunk = shrunk.resize((max(1, shrunk.width * 3 // 4), max(1, shrunk.height * 3 // 4)), Image.Resampling.BOX)
     raise ValueError(f"a picture of {image.width} × {image.height} px does not fit into {max_bytes} bytes; allow more")
 
 
-class _Canvas:
-    """Draws raster coordinates (col, row) on a decimated picture of a window."""
-
-    def __init__(self, image: Image.Image, window: Window, *, turned: bool) -> None:
-        rows, cols = window.shape
-        self.draw = ImageDraw.Draw(image)
-        self.window = window
-        self.turned = turned
-        across, down = (image.height, image.width) if turned else (image.width, image.height)
-        self.per_row, self.per_col = down / rows, across / cols
-
-    def at(self, col: float, row: float) -> tuple[float, float]:
-        right, down = (col - self.window.col_start) * self.per_col, (row - self.window.row_start) * self.per_row
-        if self.turned:
-            return down, self.window.shape[1] * self.per_col - right
-        return right, down
-
-    def line(self, points: Sequence[tuple[float, float]], colour: Rgb, *, width_px: int, casing_px: int) -> None:
-        path = [self.at(col, row) for col, row in points]
-        if max(x for x, _ in path) - min(x for x, _ in path) + max(y for _, y in path) - min(y for _, y in path) < 4:
-            x, y = path[0]
-            radius = width_px + 1
-            self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=_DARK)
-            return
-        self.draw.line(path, fill=_DARK, width=width_px + 2 * casing_px, joint="curve")
-        self.draw.line(path, fill=colour, width=width_px, joint="curve")
-
-
-def _draw_numbers(image: Image.Image, canvas: _Canvas, numbered: Sequence[tuple[int, Defect]]) -> int:
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=max(12, round(max(image.size) / 62)))
-    taken = np.zeros((image.height // _ROOM_PX + 1, image.width // _ROOM_PX + 1), np.bool_)
-    bar_width, bar_height = 0.36 * image.width, 0.16 * min(image.width, 760)
-    taken[_room(0, image.height - bar_height, bar_width, image.height)] = True
-    unlabelled = 0
-    for number, defect in numbered:
-        row, col = pixel_of(defect)
-        anchor = canvas.at(col, row)
-        width, height = draw.textbbox((0, 0), str(number), font=font)[2:]
-        half_width, half_height = width / 2 + 5, height / 2 + 4
-        spot = _free_spot(anchor, half_width, half_height, image.size, taken)
-        if spot is None:
-            unlabelled += 1
-            continue
-        x, y = spot
-        rectangle = (x - half_width, y - half_height, x + half_width, y + half_height)
-        taken[_room(*rectangle)] = True
-        draw.line((anchor, spot), fill=_DARK, width=3)
-        draw.line((anchor, spot), fill=_WHITE, width=1)
-        draw.rounded_rectangle(rectangle, radius=4, fill=_DARK, outline=CLASS_COLOURS[defect.pixel_class], width=2)
-        draw.text(spot, str(number), font=font, fill=_WHITE, anchor="mm")
-    return unlabelled
-
-
-def _free_spot(
-    anchor: tuple[float, float], half_width: float, half_height: float, size: tuple[int, int], taken: Flags
-) -> tuple[float, float] | None:
-    """The nearest place around the anchor where a label lies inside the picture and on no other label."""
-    reach = hypot(half_width, half_height) + 6
-    for ring in range(1, 7):
-        for step in range(12):
-            angle = pi * (step / 6 - 0.5)
-            x, y = anchor[0] + reach * ring * cos(angle), anchor[1] + reach * ring * sin(angle)
-            if not (half_width <= x <= size[0] - half_width and half_height <= y <= size[1] - half_height):
-                continue
-            if not taken[_room(x - half_width, y - half_height, x + half_width, y + half_height)].any():
-                return x, y
-    return None
-
-
-def _room(left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
-    """The cells that a rectangle of the picture touches."""
-    cells = [int(value) // _ROOM_PX for value in (top, bottom, left, right)]
-    return slice(cells[0], cells[1] + 1), slice(cells[2], cells[3] + 1)
-
-
-def _lines_of(geometry: BaseGeometry) -> list[list[tuple[float, float]]]:
-    """Every line and every ring of a geometry as (col, row) points."""
-    if geometry.is_empty:
-        return []
-    if hasattr(geometry, "geoms"):
-        return [line for part in geometry.geoms for line in _lines_of(part)]
-    if geometry.geom_type == "Polygon":
-        return [[(p[0], p[1]) for p in ring.coords] for ring in (geometry.exterior, *geometry.interiors)]
-    return [[(p[0], p[1]) for p in geometry.coords]]
-
-
 def _dilate(flags: Flags, radius_px: int) -> Flags:
-    return np.asarray(binary_dilation(flags, structure=np.ones((3, 3), np.bool_), iterations=radius_px), np.bool_)
+    """Grow flags ``(h, w)`` by a square of that radius."""
+    grown = flags
+    for axis in (0, 1):
+        source = np.moveaxis(grown, axis, 0)
+        grown = grown.copy()
+        target = np.moveaxis(grown, axis, 0)
+        for step in range(1, min(radius_px, len(source) - 1) + 1):
+            target[step:] |= source[:-step]
+            target[:-step] |= source[step:]
+    return grown

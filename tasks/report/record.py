@@ -1,7 +1,7 @@
 """The report of one structure as data: `report.json`, schema ``spanscan/report/1``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from math import isfinite
@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
 from segmentation.classes import CLASS_NAMES
+from segmentation.georeference import Georeference
 from segmentation.records import (
     CrackBranch,
     CrackMeasure,
@@ -23,10 +24,13 @@ from segmentation.records import (
     RunIdentity,
     StructureResult,
 )
+from tasks.report.places import FootprintFrame, Place, StructureFrame, frames_of, places_of
 from tasks.report.severity import unseen_reason
 from tasks.report.wording import round_significant, stated_width_mm
 
 SCHEMA_NAME: Final = "spanscan/report/1"
+SCHEMA_VERSION: Final = "1.1"
+"""Minor versions add keys: 1.1 added `schema_version`, `coordinates` and each defect's `place`."""
 _MOST_BRANCHES: Final = 200
 """A net of cracks has thousands; the longest are told."""
 _DEGREE_DECIMALS: Final = 9
@@ -44,19 +48,27 @@ def report_schema() -> dict[str, Any]:
     return schema
 
 
-def report_json(result: StructureResult, *, run: RunIdentity) -> dict[str, Any]:
+def report_json(
+    result: StructureResult, *, run: RunIdentity, georeferences: Mapping[str, Georeference]
+) -> dict[str, Any]:
     """The report as JSON data of schema ``spanscan/report/1``; figures that are not known are null, never NaN.
 
     Where nothing was inspected every figure of cracks and rust is null, so that none can be read as "clean".
+    `georeferences` holds the run's rasters by name; a defect of another raster raises KeyError.
     """
     seen = unseen_reason(result) is None
+    defects = result.defects if seen else ()
+    frames = frames_of(result.structure, georeferences)
+    places = places_of(defects, georeferences, frames)
     return {
         "schema": SCHEMA_NAME,
+        "schema_version": SCHEMA_VERSION,
         "structure": _structure(result),
+        "coordinates": _coordinates(frames.values()) if seen else None,
         "not_inspected_reason": unseen_reason(result),
         "cracks": _cracks(result, seen=seen),
         "rust": _rust(result, seen=seen),
-        "defects": [_defect(defect) for defect in result.defects] if seen else [],
+        "defects": [_defect(defect, place) for defect, place in zip(defects, places, strict=True)],
         "grades": [_grade(grade) for grade in result.grades] if seen else [],
         "limit_comparisons": [_comparison(one) for one in result.limit_comparisons] if seen else [],
         "components": [_component(component) for component in result.components],
@@ -138,6 +150,19 @@ def _structure(result: StructureResult) -> dict[str, Any]:
     }
 
 
+def _coordinates(frames: Iterable[StructureFrame]) -> dict[str, Any]:
+    frame = next((frame for frame in frames if isinstance(frame, FootprintFrame)), None)
+    if frame is None:
+        return {"of": "raster"}
+    return {
+        "of": "footprint",
+        "origin": [round(degrees, _DEGREE_DECIMALS) for degrees in frame.origin],
+        "heading_deg": round(frame.heading_deg, 4) % 360,
+        "length_m": finite(frame.length_m),
+        "width_m": finite(frame.width_m),
+    }
+
+
 def _cracks(result: StructureResult, *, seen: bool) -> dict[str, Any]:
     cracks = result.cracks
     record: dict[str, Any] = {
@@ -174,7 +199,23 @@ def _rust(result: StructureResult, *, seen: bool) -> dict[str, Any]:
     return record if seen else dict.fromkeys(record)
 
 
-def _defect(defect: Defect) -> dict[str, Any]:
+def _place_of(place: Place) -> dict[str, float | None]:
+    lon, lat = (None if value is None else round(value, _DEGREE_DECIMALS) for value in (place.lon, place.lat))
+    return {
+        "along_m": _rounded(place.along_m, 4),
+        "across_m": _rounded(place.across_m, 4),
+        "longitude": lon,
+        "latitude": lat,
+        "row": _rounded(place.row, 1),
+        "col": _rounded(place.col, 1),
+    }
+
+
+def _rounded(value: float, decimals: int) -> float | None:
+    return round(value, decimals) + 0.0 if isfinite(value) else None
+
+
+def _defect(defect: Defect, place: Place) -> dict[str, Any]:
     measure = defect.crack
     window = defect.window
     width = None
@@ -191,6 +232,7 @@ def _defect(defect: Defect) -> dict[str, Any]:
         "structure_id": defect.structure_id,
         "raster": defect.raster_name,
         "pixel_window": [window.row_start, window.row_stop, window.col_start, window.col_stop],
+        "place": _place_of(place),
         "geometry": geometry_json(defect.geometry),
         "length_m": finite(measure.length_m) if measure is not None else None,
         "width_mm": width,

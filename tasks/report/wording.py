@@ -166,3 +166,15 @@ def position_text(lon: float, lat: float) -> str:
     """
     north, east = "N" if lat >= 0 else "S", "E" if lon >= 0 else "W"
     return f"{abs(lat):.7f}° {north}, {abs(lon):.7f}° {east}"
+
+
+def structure_position_text(along_m: float, across_m: float) -> str:
+    """A place on a structure in its own coordinates, to the centimetre; "not measured" where it is not known.
+
+    >>> structure_position_text(12.3456, -0.001)
+    '12.35\\xa0m along, 0.00\\xa0m across'
+    """
+    if not (isfinite(along_m) and isfinite(across_m)):
+        return NOT_MEASURED
+    along, across = (round(value, 2) + 0.0 for value in (along_m, across_m))
+    return f"{along:.2f}{_NBSP}m along, {across:.2f}{_NBSP}m across"

@@ -21,6 +21,8 @@ class Page(HTMLParser):
     chunks: list[str] = field(default_factory=list)
     text: str = ""
 
+    RAW = frozenset({"style", "script"})
+    """Elements whose text no reader sees."""
     VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
 
     def __post_init__(self) -> None:
@@ -39,11 +41,11 @@ class Page(HTMLParser):
         if not self.open_elements or self.open_elements[-1].tag != tag:
             raise AssertionError(f"</{tag}> closes {self.open_elements[-1:]}")
         element = self.open_elements.pop()
-        if tag != "style":
+        if tag not in self.RAW:
             element.text = "".join(self.chunks[element.first_chunk :])
 
     def handle_data(self, data: str) -> None:
-        if any(element.tag == "style" for element in self.open_elements):
+        if any(element.tag in self.RAW for element in self.open_elements):
             self.open_elements[-1].text += data
             return
         self.chunks.append(data)

@@ -11,7 +11,7 @@ from shapely.geometry import MultiPolygon
 
 from segmentation.records import StructureResult
 from tasks.report.document import structure_report
-from tasks.report.structure_html import structure_html
+from tasks.report.structure_html import page_header_styles, structure_html
 from tasks.report.wording import clean_text
 from tests.tasks.report.pages import Page, parse
 from tests.tasks.report.samples import (
@@ -59,6 +59,7 @@ def test_contents_come_in_the_order_an_inspector_expects(page: Page) -> None:
         "Overview",
         "Worst defects",
         "All defects",
+        "Sizes",
         "Method and limits",
         "Warnings",
         "Words",
@@ -122,7 +123,7 @@ def test_page_needs_nothing_from_outside_and_runs_nothing(pictured: str, page: P
         e for e in page.elements if "style" in e.attributes or any(name.startswith("on") for name in e.attributes)
     ]
     without_pictures = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", pictured)
-    assert not re.search(r"https?:|url\(|@import|javascript:", without_pictures)
+    assert not re.search(r"https?:|url\((?!#)|@import|javascript:", without_pictures)
 
 
 def test_content_security_policy_allows_this_style_sheet_alone(page: Page) -> None:
@@ -205,6 +206,72 @@ def test_hostile_name_is_text_and_nothing_else() -> None:
     assert clean_text(HOSTILE_NAME) in str(page.all("img")[0].attributes["alt"])
 
 
+def test_every_table_has_a_caption_and_every_scroll_region_is_named_and_reachable(page: Page) -> None:
+    assert len(page.all("caption")) == len(page.all("table"))
+    regions = [e for e in page.elements if "scroll" in (e.attributes.get("class") or "").split()]
+    assert regions
+    for region in regions:
+        assert region.attributes["tabindex"] == "0"
+        assert region.attributes["role"] == "region"
+        assert {"aria-label", "aria-labelledby"} & set(region.attributes)
+    for landmark in ("header", "main", "nav", "footer"):
+        assert len(page.all(landmark)) == 1
+    assert page.all("a")[0].attributes == {"class": "skip", "href": "#condition"}
+
+
+def test_numbers_in_the_overview_lead_to_the_defects(page: Page) -> None:
+    spots = [a for a in page.all("a") if a.attributes.get("tabindex") == "-1"]
+    assert [a.attributes["href"] for a in spots] == ["#defect-1", "#defect-2", "#defect-3", "#defect-4"]
+
+
+def test_place_on_the_structure_stands_beside_the_place_on_the_earth(page: Page) -> None:
+    text = page.text.replace("\u00a0", " ")
+    assert re.search(r"On the structure\s*\d\.\d\d m along, \d\.\d\d m across", text)
+    assert "Structure coordinates are metres from the corner 47." in text
+
+
+def test_what_was_not_inspected_is_said_and_hatched(page: Page, pictured: str) -> None:
+    text = page.text.replace("\u00a0", " ")
+    assert "0.302 m² of the 10.8 m² of the footprint: no usable picture there." in text
+    assert 'class="key key-unseen"' not in pictured, "the mask of this sample is inspected everywhere"
+    pictures = noise_pictures()
+    pictures.mask[:, :500] = 255
+    hatched = html_of(bridge_deck(), pictures=pictures, worst_count=1)
+    assert '<span class="key key-unseen">not inspected</span>' in hatched
+
+
+def test_histograms_tell_each_bar_as_text_and_as_a_table(page: Page) -> None:
+    titles = [e.text for e in page.all("title")]
+    assert any(
+        t.startswith("Cracks by largest width, number of cracks: < 3.0 mm: 1; 4–5: 1")
+        for t in (title.replace("\u00a0", " ") for title in titles)
+    )
+    assert [e.text for e in page.all("summary")] == [
+        "Cracks by largest width as a table",
+        "Rust patches by area as a table",
+    ]
+
+
+def test_hostile_title_stays_inside_the_printed_page_header() -> None:
+    styles = page_header_styles('"} body { display: none } \\ </style><script>', "run")
+    assert "body { display" not in styles
+    assert "<" not in styles
+    assert styles.count('"') == 4
+
+
+@pytest.mark.parametrize(("defects", "worst_count"), [(5000, 12), (5000, 100), (20_000, 100)])
+@pytest.mark.slow
+def test_five_megabytes_hold_any_structure(defects: int, worst_count: int) -> None:
+    crowd = tuple(
+        rust(f"R-{n:05d}", row=5 + 13 * (n % 150), col=5 + 21 * (n // 150), side_px=9) for n in range(defects)
+    )
+    html = html_of(replace(bridge_deck(), defects=crowd), pictures=noise_pictures(), worst_count=worst_count)
+    assert len(html.encode("utf-8")) < MAX_BYTES
+    page = parse(html)
+    assert len(page.all("article")) == worst_count
+    assert f"of {defects} carry their number (worst first)" in page.text
+
+
 def test_five_megabytes_hold_twelve_pictured_defects_and_thousands_of_rows() -> None:
     crowd = tuple(rust(f"R-{n:04d}", row=20 + 7 * (n % 250), col=20 + 11 * (n // 250), side_px=60) for n in range(3000))
     html = html_of(replace(bridge_deck(), defects=crowd), pictures=noise_pictures())
@@ -217,25 +284,28 @@ def test_five_megabytes_hold_twelve_pictured_defects_and_thousands_of_rows() -> 
 def test_pictures_are_read_in_windows_and_never_at_full_size() -> None:
     pictures = noise_pictures()
     html_of(bridge_deck(), pictures=pictures, worst_count=2)
-    overview, *native = pictures.reads
-    assert overview[2] < 3000
+    overview, unseen, *native = pictures.reads
+    assert max(overview[2], unseen[2]) < 1700
     assert len(native) == 4
     assert all(max(window.shape) <= 640 for _, window, _ in native)
 
 
-def test_report_without_pictures_keeps_every_figure() -> None:
+def test_report_without_pictures_keeps_every_figure_and_draws_a_plan() -> None:
     page = parse(html_of(bridge_deck()))
-    assert not page.all("img")
+    (plan,) = page.all("img")
+    assert "4 defects drawn, 4 numbered" in str(plan.attributes["alt"])
     assert len(page.all("article")) == 4
-    assert len(page.all("tbody")) == 2
+    captions = [element.text for element in page.all("caption")]
+    assert len(captions) == len(page.all("table")) == 4, "grades, all defects, and a table under each histogram"
 
 
 def test_structure_without_footprint_shows_its_raster() -> None:
     deck = bridge_deck()
     whole = replace(deck, structure=replace(deck.structure, footprint=None, raster_name="deck_east.tif"), defects=())
     pictures = noise_pictures()
-    html_of(whole, pictures=pictures)
+    text = parse(html_of(whole, pictures=pictures)).text
     assert pictures.reads[0][1].shape == (2000, 3000)
+    assert "metres from the lower left corner of the raster" in text
 
 
 def test_local_frame_has_no_place_on_the_earth() -> None:

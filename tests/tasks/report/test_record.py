@@ -5,18 +5,31 @@ from dataclasses import replace
 from math import inf, nan
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from segmentation.records import CrackMeasure, RunIdentity, StructureResult
+from segmentation.records import CrackMeasure, Defect, RunIdentity, StructureResult
 from tasks.report.record import report_json, report_schema
-from tests.tasks.report.samples import HOSTILE_NAME, RUN, bridge_deck, clean_deck, unseen_pier
+from tests.tasks.report.samples import (
+    GEOREFERENCE,
+    GEOREFERENCES,
+    HOSTILE_NAME,
+    RASTER,
+    RUN,
+    bridge_deck,
+    clean_deck,
+    crack,
+    rust,
+    unseen_pier,
+)
 
 
 def with_nans() -> StructureResult:
     deck = bridge_deck()
-    crack = deck.defects[0]
-    assert isinstance(crack.crack, CrackMeasure)
-    broken = replace(crack, confidence=nan, crack=replace(crack.crack, max_width_mm=inf, width_uncertainty_mm=0.8))
+    first = deck.defects[0]
+    assert isinstance(first.crack, CrackMeasure)
+    broken = replace(first, confidence=nan, crack=replace(first.crack, max_width_mm=inf, width_uncertainty_mm=0.8))
     return replace(deck, defects=(broken,), gsd_mm=nan, footprint_area_m2=None)
 
 
@@ -39,7 +52,7 @@ def test_schema_is_itself_valid() -> None:
     ],
 )
 def test_report_follows_its_schema_and_is_strict_json(result: StructureResult) -> None:
-    data = report_json(result, run=RUN)
+    data = report_json(result, run=RUN, georeferences=GEOREFERENCES)
     assert problems(data) == []
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert data["structure"]["name"] == result.structure.name
@@ -58,21 +71,84 @@ def test_report_follows_its_schema_and_is_strict_json(result: StructureResult) -
     ],
 )
 def test_schema_refuses(break_it: object) -> None:
-    data = report_json(bridge_deck(), run=RUN)
+    data = report_json(bridge_deck(), run=RUN, georeferences=GEOREFERENCES)
     assert callable(break_it)
     break_it(data)
     assert problems(data)
 
 
+@st.composite
+def any_defects(draw: st.DrawFn) -> StructureResult:
+    """A deck with any cracks and patches, some of them with figures that are not finite."""
+    figure = st.one_of(st.floats(0, 1e4), st.sampled_from([nan, inf]))
+    defects: list[Defect] = []
+    for n in range(draw(st.integers(0, 6))):
+        row, col = draw(st.integers(20, 1900)), draw(st.integers(0, 2800))
+        if draw(st.booleans()):
+            defects.append(replace(rust(f"R-{n}", row=row, col=col, side_px=40), area_m2=draw(st.floats(0, 1e4))))
+            continue
+        below = draw(st.booleans())
+        one = crack(f"C-{n}", row=row, col=col, length_px=90, max_width_mm=5.0, below_resolution=below)
+        assert one.crack is not None
+        measure = replace(
+            one.crack,
+            max_width_mm=draw(figure),
+            p95_width_mm=draw(figure),
+            width_uncertainty_mm=draw(figure),
+        )
+        confidence = draw(st.one_of(st.floats(0, 1), st.just(nan)))
+        defects.append(replace(one, crack=measure, confidence=confidence))
+    deck = bridge_deck(name=draw(st.text(max_size=30)))
+    return replace(deck, defects=tuple(defects), gsd_mm=draw(st.one_of(st.none(), st.floats(0.1, 100))))
+
+
+@settings(max_examples=60)
+@given(any_defects())
+def test_any_report_follows_its_schema(result: StructureResult) -> None:
+    data = report_json(result, run=RUN, georeferences=GEOREFERENCES)
+    assert problems(data) == []
+    json.dumps(data, allow_nan=False)
+
+
+def test_reader_can_rely_on_the_versions() -> None:
+    data = report_json(bridge_deck(), run=RUN, georeferences=GEOREFERENCES)
+    assert (data["schema"], data["schema_version"]) == ("spanscan/report/1", "1.1")
+    assert report_schema()["$id"] == "urn:spanscan:report:1"
+
+
+def test_places_are_told_on_the_structure_on_the_earth_and_in_the_raster() -> None:
+    deck = bridge_deck()
+    data = report_json(deck, run=RUN, georeferences=GEOREFERENCES)
+    assert data["coordinates"]["of"] == "footprint"
+    assert data["coordinates"]["length_m"] == pytest.approx(2710 * 0.0015, rel=0.01)
+    place = data["defects"][1]["place"]
+    assert (place["row"], place["col"]) == (1250.0, 2050.0)
+    assert place["along_m"] == pytest.approx((2050 - 150) * 0.0015, abs=0.03)
+    assert place["across_m"] == pytest.approx((1890 - 1250) * 0.0015, abs=0.03)
+    assert (place["longitude"], place["latitude"]) == pytest.approx((8.538, 47.40), abs=0.05)
+
+
+def test_local_frame_has_places_on_the_structure_alone() -> None:
+    local = replace(GEOREFERENCE, crs_wkt=None, metres_per_unit=1.0)
+    deck = bridge_deck()
+    result = replace(deck, structure=replace(deck.structure, footprint=None, raster_name=RASTER))
+    data = report_json(result, run=RUN, georeferences={RASTER: local})
+    assert problems(data) == []
+    assert data["coordinates"] == {"of": "raster"}
+    place = data["defects"][1]["place"]
+    assert (place["longitude"], place["latitude"]) == (None, None)
+    assert (place["along_m"], place["across_m"]) == (3.075, 1.125)
+
+
 def test_figures_of_what_was_not_inspected_are_null() -> None:
-    data = report_json(unseen_pier(), run=RUN)
+    data = report_json(unseen_pier(), run=RUN, georeferences=GEOREFERENCES)
     assert data["not_inspected_reason"] == "no raster covers it"
     assert set(data["cracks"].values()) == set(data["rust"].values()) == {None}
     assert data["defects"] == data["grades"] == []
 
 
 def test_figures_are_those_of_the_records() -> None:
-    data = report_json(bridge_deck(), run=RUN)
+    data = report_json(bridge_deck(), run=RUN, georeferences=GEOREFERENCES)
     assert data["cracks"]["total_length_m"] == 3.3
     assert data["defects"][0]["width_mm"] == {
         "max": 9.03,
@@ -95,4 +171,6 @@ def test_figures_are_those_of_the_records() -> None:
 
 def test_same_records_give_the_same_report() -> None:
     run = RunIdentity(**{name: getattr(RUN, name) for name in RunIdentity.__dataclass_fields__})
-    assert json.dumps(report_json(bridge_deck(), run=run)) == json.dumps(report_json(bridge_deck(), run=RUN))
+    assert json.dumps(report_json(bridge_deck(), run=run, georeferences=GEOREFERENCES)) == json.dumps(
+        report_json(bridge_deck(), run=RUN, georeferences=GEOREFERENCES)
+    )

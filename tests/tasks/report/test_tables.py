@@ -10,6 +10,7 @@ from segmentation.measurement.summary import summarise
 from segmentation.records import Defect, Structure, StructureResult
 from tasks.report.document import structure_report
 from tasks.report.findings import defect_row
+from tasks.report.places import frames_of, places_of
 from tasks.report.record import report_json, report_schema
 from tasks.report.severity import severity_of
 from tasks.report.structure_html import structure_html
@@ -97,7 +98,8 @@ def test_every_table_that_was_applied_is_told_with_edition_limits_rule_and_sourc
 
 def test_a_state_that_its_uncertainty_leaves_open_is_told_with_both() -> None:
     (defect,) = [d for d in bridge().defects if len(d.possible_states) > 1]
-    severity = defect_row(1, defect, GEOREFERENCES).severity
+    (place,) = places_of([defect], GEOREFERENCES, frames_of(bridge().structure, GEOREFERENCES))
+    severity = defect_row(1, defect, place).severity
     assert (severity.word, severity.css) == ("CS2 or CS3", severity_of("CS3").css)
     assert severity_of("CS1 to CS3").rank == severity_of("CS3").rank
     assert severity_of("CS1, no crack found").word == "not graded"
@@ -105,7 +107,7 @@ def test_a_state_that_its_uncertainty_leaves_open_is_told_with_both() -> None:
 
 
 def test_the_json_holds_components_and_reference_widths_by_its_schema() -> None:
-    data = report_json(bridge(), run=RUN)
+    data = report_json(bridge(), run=RUN, georeferences=GEOREFERENCES)
     assert [error.message for error in Draft202012Validator(report_schema()).iter_errors(data)] == []
     girder, bearing = data["components"]
     assert girder["rust"]["denominator_area_m2"] == 10.0
