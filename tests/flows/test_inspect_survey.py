@@ -1,5 +1,6 @@
 """The whole way on a small survey of known damage: published once, complete, resumable after kill -9."""
 
+import hashlib
 import json
 import os
 import signal
@@ -42,14 +43,28 @@ def test_a_survey_in_a_folder_is_published_complete(inspect: Inspect, sample: Sa
     run = Path(published.results)
     assert json.loads((tmp_path / "sample/latest.json").read_text())["run_key"] == published.run_key
     assert (run / "index.html").is_file()
+    assert {path.name for path in run.iterdir()} == {
+        *("blocks", "masks.zarr", "structures", "stac", "index.html", "manifest.json"),
+        *("defects.geojson", "defects.csv", "defects.parquet", "defects.gpkg"),
+        *("mask.deck.tif", "mask.deck.tif.aux.xml", "mask.truss.tif", "mask.truss.tif.aux.xml"),
+    }
     for folder in (run / "structures").iterdir():
         report = json.loads((folder / "report.json").read_text())
         jsonschema.validate(report, report_schema())
         assert report["structure"]["coverage_percent"] > 99.0
         assert set(load_model("spanscan-unet").card.limits) <= set(report["run"]["warnings"])
         assert (folder / "report.html").stat().st_size < 5_000_000
+        assert (folder / "report.pdf").read_bytes().startswith(b"%PDF-")
     manifest = json.loads((run / "manifest.json").read_text())
     assert {i["name"] for i in manifest["inputs"]} == {"deck.tif", "truss.tif"}
+    written = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} - {"manifest.json"}
+    unlisted = {key for key in written if key.split("/")[0] in manifest["outputs_without_sha256"]}
+    assert set(manifest["outputs_sha256"]) == written - unlisted
+    for key, digest in manifest["outputs_sha256"].items():
+        assert hashlib.sha256((run / key).read_bytes()).hexdigest() == digest, key
+    collection = json.loads((tmp_path / "collection.json").read_text())
+    (link,) = [link for link in collection["links"] if link["rel"] == "item"]
+    assert (tmp_path / link["href"]).resolve() == run / "stac/item.json"
     assert manifest["seam_proof"]["windows"] > 0
     assert manifest["seam_proof"]["differing_pixels"] <= 1e-5 * manifest["seam_proof"]["pixels"]
 
@@ -131,3 +146,18 @@ def test_a_killed_run_repeats_no_finished_block_and_gives_the_same_bytes(
     assert masks
     for relative in masks:
         assert (Path(resumed.results) / relative).read_bytes() == (Path(control.results) / relative).read_bytes()
+
+
+@pytest.mark.slow
+def test_other_formats_are_another_run_with_those_files_alone(inspect: Inspect, sample: Sample, tmp_path: Path) -> None:
+    published = inspect(str(sample[0]), results=str(tmp_path), report_formats=["csv"])
+    run = Path(published.results)
+    assert {path.name for path in run.iterdir()} == {
+        "blocks",
+        "masks.zarr",
+        "structures",
+        "defects.csv",
+        "manifest.json",
+    }
+    assert {path.name for path in run.glob("structures/*/*")} == {"report.json"}
+    assert all(line.report.endswith("report.json") for line in published.structures)

@@ -32,8 +32,8 @@ def test_a_mask_with_its_picture_is_published_complete_and_once(tmp_path: Path) 
     folder = Path(record["results"])
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["given_mask"]["name"] == "labels.tif"
-    assert list(manifest["seconds"]) == ["discover", "copy", "stitch", "measure", "report"]
-    assert {p.name for p in folder.iterdir()} >= {"index.html", "defects.geojson", "defects.csv", "masks.zarr"}
+    assert list(manifest["seconds"]) == ["discover", "copy", "stitch", "measure", "pyramid", "cog", "report"]
+    assert {p.name for p in folder.iterdir()} >= {"index.html", "defects.gpkg", "mask.tif", "masks.zarr"}
     pointer = json.loads((results / "labels-measured/latest.json").read_text())
     assert pointer["run_key"] == record["run_key"]
     again = run(str(mask), "--image", str(image), "--results", str(results))

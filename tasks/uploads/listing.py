@@ -1,0 +1,144 @@
+"""What lies in an inbox, survey by survey, as a stream; and objects with the dates that their server gives them."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from segmentation.errors import InputRejected
+from tasks.s3_client import s3_client
+from tasks.s3_errors import http_status, is_not_found, telling_s3_errors
+from tasks.storage import Storage
+from tasks.storage_local import LocalStorage
+from tasks.storage_s3 import S3Storage
+from tasks.uploads.completeness import Upload, UploadedFile, survey_and_file
+
+_OWN_PREFIX = ".spanscan-"
+"""What spanscan itself writes into folders: temporaries and locks."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatedObject:
+    """An object with its date and the present, both by the clock of the server that keeps it."""
+
+    data: bytes
+    modified_at: datetime
+    now: datetime
+
+
+def uploads(inbox: Storage, *, only: str | None = None) -> Iterator[Upload]:
+    """The uploads in an inbox, in the order of their names as S3 sorts them; of one survey where `only` names it.
+
+    One listing, a page of 1,000 at a time; held is one survey. Raises as `Storage.list` does.
+    """
+    if isinstance(inbox, S3Storage):
+        return _in_bucket(inbox, only)
+    if isinstance(inbox, LocalStorage):
+        return _in_folder(inbox.root, only)
+    raise TypeError(f"an inbox must be a bucket or a folder, got {type(inbox).__name__}")
+
+
+def read_dated(storage: Storage, key: str) -> DatedObject | None:
+    """An object with its dates; None where there is none."""
+    if not isinstance(storage, S3Storage):
+        path = Path(storage.uri(key))
+        try:
+            data = storage.read(key)
+            return DatedObject(data, datetime.fromtimestamp(path.stat().st_mtime, UTC), datetime.now(UTC))
+        except (InputRejected, FileNotFoundError) as error:
+            if isinstance(error, InputRejected) and error.code != "E_NOT_FOUND":
+                raise
+            return None
+    client = s3_client(endpoint_url=storage.endpoint_url, region=storage.region)
+    with telling_s3_errors(storage.uri(key), endpoint_url=storage.endpoint_url, region=storage.region):
+        try:
+            answer = client.get_object(Bucket=storage.bucket, Key=storage.prefix + key)
+        except ClientError as error:
+            if is_not_found(error):
+                return None
+            raise
+        return DatedObject(answer["Body"].read(), answer["LastModified"], _server_time(answer))
+
+
+def _in_bucket(inbox: S3Storage, only: str | None) -> Iterator[Upload]:
+    below = inbox.prefix if only is None else f"{inbox.prefix}{only}/"
+    in_parts = _put_in_parts(inbox, below)
+    clock = [datetime.now(UTC)]
+    found = _objects(inbox, below, clock)
+    for name, group in groupby(found, key=lambda one: one[0]):
+        files = tuple(file for _, file in group)
+        yield Upload(name, files, clock[0], name in in_parts)
+
+
+def _objects(inbox: S3Storage, below: str, clock: list[datetime]) -> Iterator[tuple[str, UploadedFile]]:
+    """(survey, file) of the objects that belong to a survey; `clock` holds the server's time of the last page."""
+    client = s3_client(endpoint_url=inbox.endpoint_url, region=inbox.region)
+    pages = iter(client.get_paginator("list_objects_v2").paginate(Bucket=inbox.bucket, Prefix=below))
+    while True:
+        with telling_s3_errors(f"s3://{inbox.bucket}/{below}", endpoint_url=inbox.endpoint_url, region=inbox.region):
+            page = next(pages, None)
+        if page is None:
+            return
+        clock[0] = _server_time(page)
+        for one in page.get("Contents", ()):
+            place = survey_and_file(one["Key"], prefix=inbox.prefix)
+            if place is not None:
+                yield place[0], UploadedFile(place[1], one["Size"], one["ETag"].strip('"'), one["LastModified"])
+
+
+def _put_in_parts(inbox: S3Storage, below: str) -> frozenset[str]:
+    """Surveys for which a file is being put in parts; none where the server does not tell us."""
+    client = s3_client(endpoint_url=inbox.endpoint_url, region=inbox.region)
+    names: set[str] = set()
+    try:
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=inbox.bucket, Prefix=below):
+            places = (survey_and_file(one["Key"], prefix=inbox.prefix) for one in page.get("Uploads", ()))
+            names.update(place[0] for place in places if place is not None)
+    except ClientError as error:
+        # It asks for a permission of its own, and some servers do not know it: files then count when they are there.
+        if http_status(error) not in (400, 403, 405, 501):
+            with telling_s3_errors(
+                f"s3://{inbox.bucket}/{below}", endpoint_url=inbox.endpoint_url, region=inbox.region
+            ):
+                raise
+    return frozenset(names)
+
+
+def _server_time(answer: Any) -> datetime:
+    stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(stated) if stated else datetime.now(UTC)
+
+
+def _in_folder(root: Path, only: str | None) -> Iterator[Upload]:
+    try:
+        names = [only] if only is not None else sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    except FileNotFoundError:
+        return
+    for name in names:
+        folder = root / name
+        if not folder.is_dir():
+            continue
+        found = [entry for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith(_OWN_PREFIX)]
+        files = tuple(
+            _local_file(entry)
+            for entry in sorted(found, key=lambda entry: os.fsencode(entry.name))
+            if survey_and_file(f"{name}/{entry.name}", prefix="") is not None
+        )
+        if files:
+            yield Upload(name, files, datetime.now(UTC))
+
+
+def _local_file(entry: os.DirEntry[str]) -> UploadedFile:
+    status = entry.stat()
+    return UploadedFile(entry.name, status.st_size, f"{status.st_mtime_ns}-{status.st_size}", _last_change(status))
+
+
+def _last_change(status: os.stat_result) -> datetime:
+    """A copy may keep the times of its original, but not the time of its last change of status."""
+    return datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)

@@ -1,0 +1,90 @@
+"""An inbox with its queue, a deployment that records, and what Prefect knows of its runs."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+
+from flows.settings import Settings
+from tasks.s3_server import EmbeddedS3
+
+DEPLOYMENT = "record-survey/record-survey"
+
+
+@dataclass(frozen=True)
+class TestInbox:
+    """A bucket with an inbox, results and a queue."""
+
+    __test__ = False
+
+    server: EmbeddedS3
+    bucket: str
+    queue_url: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a watcher, a sweep or a run is told."""
+        return {
+            "s3_endpoint_url": self.server.endpoint_url,
+            "inbox": f"s3://{self.bucket}/in",
+            "results": f"s3://{self.bucket}/results",
+            "queue_url": self.queue_url,
+            "queue_visibility_s": 20,
+            "upload_quiet_s": 900,
+        }
+
+    def chosen(self, **further: Any) -> Settings:
+        """The same as settings, some of them changed."""
+        return Settings(**{**self.settings, **further})
+
+    @property
+    def s3(self) -> Any:
+        """A client of the server."""
+        return boto3.client("s3", endpoint_url=self.server.endpoint_url)
+
+    @property
+    def sqs(self) -> Any:
+        """A client of the server."""
+        return boto3.client("sqs", endpoint_url=self.server.endpoint_url)
+
+    def upload(self, survey: str, files: Mapping[str, bytes] = {"a.tif": b"raster", "survey.json": b"{}"}) -> None:
+        """Put the files of a survey in their order."""
+        for name, data in files.items():
+            self.s3.put_object(Bucket=self.bucket, Key=f"in/{survey}/{name}", Body=data)
+
+    def messages_left(self) -> int:
+        """Messages of the queue that are not deleted, hidden ones included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def runs(self) -> Counter[str]:
+        """Names of surveys of this inbox, and how many runs Prefect has recorded of each."""
+        return Counter(run.parameters["survey"].rstrip("/").rpartition("/")[2] for run in self.flow_runs())
+
+    def flow_runs(self) -> list[Any]:
+        """Runs that Prefect has recorded for this inbox."""
+        from prefect.client.orchestration import get_client
+
+        found: list[Any] = []
+        with get_client(sync_client=True) as client:
+            while page := client.read_flow_runs(limit=200, offset=len(found)):
+                found += page
+        return [run for run in found if run.parameters.get("survey", "").startswith(f"s3://{self.bucket}/in/")]
+
+
+def make_inbox(server: EmbeddedS3, bucket: str, *, receipts: int | None = 3) -> TestInbox:
+    """A new bucket whose inbox tells a new queue."""
+    boto3.client("s3", endpoint_url=server.endpoint_url).create_bucket(Bucket=bucket)
+    return TestInbox(server, bucket, server.upload_queue(bucket, prefix="in/", name=bucket, receipts=receipts))
+
+
+def apply_recording_deployment() -> None:
+    """Make the recording flow known to Prefect."""
+    from prefect.types.entrypoint import EntrypointType
+
+    from tests.flows.recording import record_survey
+
+    record_survey.to_deployment("record-survey", entrypoint_type=EntrypointType.MODULE_PATH).apply()
