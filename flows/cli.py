@@ -3,9 +3,24 @@
 from flows.command import app, command
 from flows.model_commands import compile_model, evaluate, models, train
 from flows.survey_commands import check, demo, inspect, measure, plan
+from flows.upload_commands import serve, status, sweep, watch
 from tasks.allocator import share_one_arena
 
-for function in (demo, inspect, measure, plan, check, models, train, evaluate, compile_model):
+for function in (
+    demo,
+    inspect,
+    measure,
+    plan,
+    check,
+    models,
+    train,
+    evaluate,
+    compile_model,
+    watch,
+    sweep,
+    serve,
+    status,
+):
     command(function)
 
 

@@ -36,6 +36,8 @@ _AFTER_INTERRUPT = {
     "inspect": "finished blocks are kept, the same command goes on from them",
     "measure": "finished blocks are kept, the same command goes on from them",
     "train": "the last checkpoint is kept, the same command goes on from it",
+    "watch": "messages that were not recorded come again",
+    "serve": "finished blocks of runs under way are kept, the same command goes on from them",
 }
 
 

@@ -60,7 +60,8 @@ def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
     _print_stages(console, seconds, total_s=time.monotonic() - started)
     defects = json.loads((out / "defects.geojson").read_text())
     _print_truth(console, compare(truth, published.structures, defects))
-    console.print(f"\nOpen [bold]{(out / 'index.html').resolve()}[/bold] in a browser.")
+    console.print("\n" + _made(out))
+    console.print(f"Open [bold]{(out / 'index.html').resolve()}[/bold] in a browser.")
     console.print(str(out.resolve()), soft_wrap=True)
 
 
@@ -74,6 +75,7 @@ def _inspect(settings: Settings, survey_uri: str, endpoint_url: str, work: Path)
             "results": f"s3://{BUCKET}/results",
             "home": str(work / "home"),
             "memory_limit_bytes": min(settings.memory_limit_bytes, MEMORY_LIMIT_BYTES),
+            "report_formats": [*settings.report_formats, "geojson"],  # which the truth is compared with
         },
     )
 
@@ -115,6 +117,14 @@ def _download(run: Storage, out: Path) -> None:
         target = out / found.key
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(run.read(found.key))
+
+
+def _made(out: Path) -> str:
+    """What lies in the folder, in a line: its files by name, those of the structures by their number."""
+    files = sorted(path.name for path in out.iterdir() if path.is_file() and not path.name.startswith("."))
+    structures = sorted(path.name for path in out.glob("structures/*"))
+    kinds = sorted({path.name for path in out.glob("structures/*/*")})
+    return f"Made: {', '.join(files)}, masks.zarr, and for each of {len(structures)} structures {', '.join(kinds)}."
 
 
 def _print_stages(console: Console, seconds: Mapping[str, float], *, total_s: float) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 from prefect import flow
 
 from flows.progress import block_progress
+from flows.report_stages import write_mask_files, write_run_reports
 from flows.settings import Settings
 from flows.stages import discover_survey, plan_inspection, run_place
 from flows.stopwatch import Stopwatch
+from flows.uploads import with_record
 from tasks.cluster import dask_client
 from tasks.measure import measure_survey
 from tasks.publish import Published, RunFigures, publish_run, published_run
-from tasks.report_survey import write_reports
 from tasks.segment import segment_blocks
 from tasks.stitch import stitch_blocks
 
@@ -26,7 +27,10 @@ def inspect_survey(survey: str, settings: dict[str, Any] | None = None) -> Publi
     `survey` is ``s3://bucket/prefix/``, a folder or one raster; `settings` overrides settings of the environment by
     their names in lower case. Raises SpanscanError with its code where the input or the run does not allow a report.
     """
-    chosen = Settings(**(settings or {}))
+    return with_record(survey, Settings(**(settings or {})), _inspected)
+
+
+def _inspected(survey: str, chosen: Settings) -> Published:
     watch = Stopwatch()
     found = watch.run("discover", discover_survey, survey, chosen)
     plan = watch.run("plan", plan_inspection, found, chosen)
@@ -34,15 +38,16 @@ def inspect_survey(survey: str, settings: dict[str, Any] | None = None) -> Publi
     if (earlier := published_run(place)) is not None:
         log.info("this content was inspected before with the same model and settings: run %s", plan.run_key)
         return earlier
-    with dask_client(scheduler=chosen.scheduler, workers=chosen.workers) as client:
+    with dask_client(scheduler=chosen.scheduler, workers=chosen.workers, worker_wait_s=chosen.worker_wait_s) as client:
         with block_progress("segment") as on_block:
             segmented = watch.run("segment", segment_blocks, plan, place, client, on_block=on_block)
         if segmented.resumed:
             log.info("%d of %d blocks were finished by an earlier attempt", segmented.resumed, plan.block_count)
         stitched = watch.run("stitch", stitch_blocks, plan, place, client, segmented=segmented)
         measured = watch.run("measure", measure_survey, plan, place, client, segmented=segmented, stitched=stitched)
-    reported = watch.run(
-        "report", write_reports, plan, place, measured, stitched.seam_proof, worst_count=chosen.worst_count
+        mask_files = write_mask_files(watch, plan, place, client)
+    reported = write_run_reports(
+        watch, plan, place, measured, stitched.seam_proof, mask_files=mask_files, workers=chosen.workers
     )
     figures = RunFigures(
         seconds=watch.seconds,

@@ -7,8 +7,9 @@ from prefect import flow
 
 from flows.check_survey import input_rules
 from flows.progress import block_progress
+from flows.report_stages import write_mask_files, write_run_reports
 from flows.settings import Settings
-from flows.stages import measure_settings, run_place
+from flows.stages import measure_settings, report_settings, run_place
 from flows.stopwatch import Stopwatch
 from segmentation.classes import PixelClass
 from tasks.cluster import dask_client
@@ -16,7 +17,6 @@ from tasks.given_mask import copy_mask
 from tasks.given_mask_plan import GivenMaskPlan, MaskRequest, discover_mask, plan_mask
 from tasks.measure import measure_survey
 from tasks.publish import Published, RunFigures, publish_run, published_run
-from tasks.report_survey import write_reports
 from tasks.stitch import StitchOutcome, join_components
 
 log = logging.getLogger("spanscan.inspect")
@@ -43,7 +43,7 @@ def measure_mask(
     if (earlier := published_run(place)) is not None:
         log.info("this mask was measured before with the same settings: run %s", plan.run_key)
         return earlier
-    with dask_client(scheduler=chosen.scheduler, workers=chosen.workers) as client:
+    with dask_client(scheduler=chosen.scheduler, workers=chosen.workers, worker_wait_s=chosen.worker_wait_s) as client:
         with block_progress("copy") as on_block:
             copied = watch.run("copy", copy_mask, plan, place, client, on_block=on_block)
         if copied.resumed:
@@ -51,7 +51,8 @@ def measure_mask(
         components = watch.run("stitch", join_components, plan, place, client, segmented=copied)
         stitched = StitchOutcome(components, None)
         measured = watch.run("measure", measure_survey, plan, place, client, segmented=copied, stitched=stitched)
-    reported = watch.run("report", write_reports, plan, place, measured, None, worst_count=chosen.worst_count)
+        mask_files = write_mask_files(watch, plan, place, client)
+    reported = write_run_reports(watch, plan, place, measured, None, mask_files=mask_files, workers=chosen.workers)
     figures = RunFigures(
         seconds=watch.seconds,
         segmented_pixels=plan.pixels,
@@ -69,6 +70,7 @@ def _plan(request: MaskRequest, chosen: Settings) -> GivenMaskPlan:
         survey,
         mask,
         measure=measure_settings(chosen),
+        report=report_settings(chosen),
         block_px=chosen.block_px,
         workers=chosen.workers,
         memory_limit_bytes=chosen.memory_limit_bytes,

@@ -8,9 +8,10 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from segmentation.errors import RunFailed
+from segmentation.errors import RunFailed, UsageError
 from tasks.child_process import free_port, owned_process, wait_until_ready
 
 _QUIET = {
@@ -30,6 +31,15 @@ _SERVICES_NOT_NEEDED = (
     "FOREMAN",
     "TRIGGERS",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a server that stays is reached, with schedules and a dashboard."""
+
+    host: str
+    """Address that it listens on."""
+    port: int
 
 
 def configured_api_url(environ: Mapping[str, str]) -> str | None:
@@ -52,11 +62,12 @@ def configured_api_url(environ: Mapping[str, str]) -> str | None:
 
 
 @contextmanager
-def prefect_api(*, home: Path) -> Iterator[str]:
+def prefect_api(*, home: Path, serving: Serving | None = None) -> Iterator[str]:
     """Make a Prefect API ready for this process and yield its URL; what was started here is stopped at the end.
 
     The user's API is used as it is. Else a server on loopback with its database in ``<home>/prefect`` is started,
-    so that no Prefect profile of the user is touched. Telemetry is off in both cases.
+    so that no Prefect profile of the user is touched; one that keeps schedules and shows a dashboard at the address of
+    `serving`, where that is given. Telemetry is off in all cases.
     Raises RunFailed E_PREFECT where the embedded server does not come up.
     """
     os.environ.update(_QUIET)
@@ -69,16 +80,12 @@ def prefect_api(*, home: Path) -> Iterator[str]:
     prefect_home.mkdir(parents=True, exist_ok=True)
     if first_start:
         sys.stderr.write(f"spanscan: setting up its own Prefect database in {prefect_home} (once, some ten seconds)\n")
-    port = free_port()
-    own = {
-        "PREFECT_HOME": str(prefect_home),
-        "PREFECT_LOGGING_TO_API_ENABLED": "false",  # the log is on stderr; nobody reads it here afterwards
-        "PREFECT_PROFILES_PATH": str(prefect_home / "profiles.toml"),
-        **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _SERVICES_NOT_NEEDED},
-    }
-    os.environ.update(own)
+    host, port = ("127.0.0.1", free_port()) if serving is None else (serving.host, serving.port)
+    os.environ["PREFECT_HOME"] = str(prefect_home)
+    os.environ["PREFECT_PROFILES_PATH"] = str(prefect_home / "profiles.toml")
+    os.environ.update(_passing() if serving is None else _staying(prefect_home, port))
     command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    command += ["--host", host, "--port", str(port), "--log-level", "error"]
     log_path = prefect_home / "server.log"
     with owned_process(command, environment=os.environ, log_path=log_path) as process:
         ready = wait_until_ready(process, f"http://127.0.0.1:{port}/api/health", timeout_s=120)
@@ -94,3 +101,39 @@ def prefect_api(*, home: Path) -> Iterator[str]:
             yield os.environ["PREFECT_API_URL"]
         finally:
             del os.environ["PREFECT_API_URL"]
+
+
+@contextmanager
+def required_prefect_api(command: str) -> Iterator[str]:
+    """The Prefect API that the user configured, for commands whose runs others carry out.
+
+    Raises UsageError E_PREFECT_API where none is configured.
+    """
+    os.environ.update(_QUIET)
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    url = configured_api_url(os.environ)
+    if url is None:
+        raise UsageError(
+            "E_PREFECT_API",
+            f"spanscan {command}",
+            "a Prefect server with a worker must be configured to run what is recorded, got none",
+            "set PREFECT_API_URL, for instance to http://127.0.0.1:4200/api of `spanscan serve`",
+        )
+    yield url
+
+
+def _passing() -> dict[str, str]:
+    """Settings of a server that lasts as long as one command."""
+    return {
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",  # the log is on stderr; nobody reads it here afterwards
+        **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _SERVICES_NOT_NEEDED},
+    }
+
+
+def _staying(prefect_home: Path, port: int) -> dict[str, str]:
+    """Settings of a server with a dashboard, which somebody looks at later."""
+    return {
+        "PREFECT_SERVER_UI_ENABLED": "true",
+        "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(prefect_home / "dashboard"),
+    }

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.report_settings import FORMATS, ordered_formats
 
 
 def _memory_share() -> int:
@@ -23,7 +25,9 @@ class Settings(BaseSettings):
     AWS credentials are never here: they come from the standard AWS chain.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SPANSCAN_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SPANSCAN_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(
         Path("~/.spanscan").expanduser(),
@@ -32,7 +36,41 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(None, description="S3 endpoint; unset: AWS")
     s3_region: str | None = Field(None, description="S3 region; unset: the AWS chain's")
     results: str = Field("spanscan-results", description="where results go: s3://bucket/prefix or a folder")
-    scheduler: str | None = Field(None, description="Dask scheduler, tcp://host:port; unset: this process")
+    inbox: str | None = Field(None, description="where surveys are uploaded: s3://bucket/prefix or a folder")
+    queue_url: str | None = Field(
+        None, description="URL of the SQS queue that takes the inbox's notifications; unset: sweeps alone find uploads"
+    )
+    queue_visibility_s: int = Field(
+        60,
+        ge=3,
+        le=43200,
+        description="how long a received notification is hidden from other watchers, renewed by work",
+    )
+    upload_quiet_s: float = Field(
+        900.0,
+        ge=1,
+        le=604800,
+        description="seconds without a change after which an upload without survey.json is whole",
+    )
+    run_lease_s: float = Field(
+        300.0, ge=10, le=3600, description="a run whose record in the results is older has died; it is renewed 5 times"
+    )
+    run_failures: int = Field(3, ge=1, le=20, description="failed runs of one content after which a person must look")
+    run_retry_after_s: float = Field(
+        600.0,
+        ge=1,
+        le=86400,
+        description="least wait after the first failed run; it doubles and is spread by up to half",
+    )
+    sweep_cron: str = Field("*/15 * * * *", description="when `spanscan serve` sweeps the inbox")
+    serve_host: str = Field("127.0.0.1", description="address on which `spanscan serve` offers its dashboard")
+    serve_port: int = Field(4200, ge=1, le=65535, description="port of that dashboard")
+    scheduler: str | None = Field(
+        None, description="Dask scheduler, tcp://host:port or tls://host:port; unset: this process"
+    )
+    worker_wait_s: float = Field(
+        60.0, ge=1, le=86400, description="how long a Dask cluster may be without any worker before a run gives up"
+    )
     model: str = Field(
         "spanscan-unet", description="name of shipped weights, or a path to a .safetensors with its card"
     )
@@ -92,6 +130,12 @@ class Settings(BaseSettings):
         description="grading tables: ids of shipped ones or paths of YAML files, as a JSON list; "
         "each applies to the materials and kinds that it names",
     )
+    report_formats: tuple[str, ...] = Field(
+        tuple(FORMATS),
+        description="files that are published, as a JSON list: html, pdf (one per structure), index, geojson, csv, "
+        "geoparquet, geopackage, stac, pyramid, cog; report.json of each structure, masks.zarr and manifest.json "
+        "always are, since other programs read them",
+    )
     worst_count: int = Field(12, ge=1, le=100, description="defects pictured in each report")
     evaluation_widths_px: tuple[float, ...] = Field(
         (2.0, 4.0, 8.0), description="limits between the classes of crack width in `evaluate`, as a JSON list"
@@ -102,3 +146,8 @@ class Settings(BaseSettings):
     review_reject_s: float = Field(5.0, ge=0, description="assumed time beyond that to delete a false alarm")
     review_draw_s: float = Field(60.0, ge=0, description="assumed time to draw one piece of damage that was missed")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged to stderr")
+
+    @field_validator("report_formats")
+    @classmethod
+    def _known_formats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return ordered_formats(names)

@@ -14,7 +14,8 @@ from segmentation.records import Survey
 from tasks.discover import discover
 from tasks.mask_store import MaskStore
 from tasks.plan import EngineSettings, InspectionPlan, MeasureSettings, RunPlan, make_plan
-from tasks.segment import RunPlace
+from tasks.report_settings import ReportSettings
+from tasks.run_place import RunPlace
 from tasks.storage import open_storage
 
 
@@ -43,6 +44,7 @@ def plan_inspection(survey: Survey, chosen: Settings) -> InspectionPlan:
             skip_outside_structures=chosen.skip_outside_structures,
         ),
         measure=measure_settings(chosen),
+        report=report_settings(chosen),
         compiled=_compiled(loaded, chosen) if chosen.runtime == "openvino" else None,
     )
 
@@ -57,6 +59,11 @@ def measure_settings(chosen: Settings) -> MeasureSettings:
         standards=chosen.standards,
         crack_gap_px=chosen.crack_gap_px,
     )
+
+
+def report_settings(chosen: Settings) -> ReportSettings:
+    """The settings that change what is published."""
+    return ReportSettings(formats=chosen.report_formats, worst_count=chosen.worst_count)
 
 
 def _compiled(loaded: LoadedModel, chosen: Settings) -> tuple[str, str]:
@@ -82,4 +89,5 @@ def run_place(plan: RunPlan, chosen: Settings) -> RunPlace:
         staging_dir=chosen.home / "staging",
         endpoint_url=chosen.s3_endpoint_url,
         region=chosen.s3_region,
+        root=results,
     )

@@ -37,7 +37,7 @@ def inspect(
     survey: SurveyArgument,
     results: ResultsOption = None,
     model: ModelOption = None,
-    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:port")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:port or tls://host:port")] = None,
     gsd_mm: GsdOption = None,
     skip_rejected: SkipOption = False,
     as_json: JsonOption = False,

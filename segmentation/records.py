@@ -237,7 +237,7 @@ class CrackSummary:
     bridged_length_m: float = 0.0
     """Share of `total_length_m` that bridges gaps at which no crack was seen."""
     spacing_m: float | None = None
-    """Typical distance to the nearest other crack; None with fewer than two."""
+    """Typical distance between cracks (`segmentation.measurement.patterns`); None for a single crack that is no net."""
     pattern: str | None = None
     """``isolated``, ``parallel`` or ``map`` by the rule of `segmentation.measurement.patterns`; None without cracks."""
 

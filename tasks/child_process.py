@@ -41,7 +41,7 @@ def owned_process(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(os.getpid()) if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent(os.getpid()) if sys.platform == "linux" else None,
         )
     try:
         yield process
@@ -68,7 +68,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], url: str, *, timeout_s: f
     return False
 
 
-def _die_with_parent(parent_pid: int) -> Callable[[], None]:
+def die_with_parent(parent_pid: int) -> Callable[[], None]:
+    """What a new process calls so that the Linux kernel ends it when its owner, `parent_pid`, is killed."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def ask_kernel() -> None:

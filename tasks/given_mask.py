@@ -22,10 +22,10 @@ from tasks.given_mask_plan import GivenMaskPlan, MaskInput
 from tasks.leftovers import remove_leftovers, sole_writer
 from tasks.mask_checks import read_given
 from tasks.raster_file import open_raster, read_validity
+from tasks.run_place import RunPlace
 from tasks.segment import (
     BlockCount,
     BlockRecord,
-    RunPlace,
     SegmentOutcome,
     count_classes,
     finished_records,

@@ -18,6 +18,7 @@ from tasks.mask_checks import CheckedMask, check_mask, check_same_grid
 from tasks.plan import PROCESS_BYTES, MeasureSettings, RasterPlan, measure_content, stated_measure_settings
 from tasks.raster_checks import check_raster
 from tasks.raster_file import GDAL_CACHE_BYTES
+from tasks.report_settings import ReportSettings
 from tasks.single_file import pinned_file
 from tasks.slugs import slug
 from tasks.storage import printable
@@ -65,6 +66,8 @@ class GivenMaskPlan:
     """One, in blocks."""
     measure: MeasureSettings
     """Settings of the measurement."""
+    report: ReportSettings
+    """Settings of what is published."""
     memory: MemoryProjection
     """Projected peak of a worker process while it copies."""
     block_px: int
@@ -75,6 +78,8 @@ class GivenMaskPlan:
     """None: there is no model."""
     model: None = None
     """There is none."""
+    card: None = None
+    """There is no model."""
     method: None = None
     """Nothing is inferred."""
     engine: None = None
@@ -82,7 +87,8 @@ class GivenMaskPlan:
 
     def settings_that_matter(self) -> dict[str, str | int | float | bool | None]:
         """The settings that change the result, as reports and manifest state them."""
-        return {**stated_measure_settings(self.measure), "block_px": self.block_px, "class": _named(self.mask.single)}
+        stated = {**stated_measure_settings(self.measure), **self.report.stated()}
+        return {**stated, "block_px": self.block_px, "class": _named(self.mask.single)}
 
     @property
     def block_count(self) -> int:
@@ -131,7 +137,14 @@ def discover_mask(request: MaskRequest, rules: InputRules) -> tuple[Survey, Mask
 
 
 def plan_mask(
-    survey: Survey, mask: MaskInput, *, measure: MeasureSettings, block_px: int, workers: int, memory_limit_bytes: int
+    survey: Survey,
+    mask: MaskInput,
+    *,
+    measure: MeasureSettings,
+    report: ReportSettings,
+    block_px: int,
+    workers: int,
+    memory_limit_bytes: int,
 ) -> GivenMaskPlan:
     """Plan the measurement of a given mask; raises InputRejected E_MEMORY where its blocks do not fit the limit."""
     (raster,) = survey.rasters
@@ -153,9 +166,10 @@ def plan_mask(
         given_mask=GivenMask(printable(mask.source.name), mask.source.sha256, image_name, _named(mask.single)),
         rasters=(RasterPlan(raster, blocks(place.height, place.width, block_px=block_px)),),
         measure=measure,
+        report=report,
         memory=memory,
         block_px=block_px,
-        run_key=_run_key(survey, mask, measure, block_px=block_px),
+        run_key=_run_key(survey, mask, measure, report, block_px=block_px),
     )
 
 
@@ -248,7 +262,9 @@ def _named(single: PixelClass | None) -> str | None:
     return None if single is None else single.name.lower()
 
 
-def _run_key(survey: Survey, mask: MaskInput, measure: MeasureSettings, *, block_px: int) -> str:
+def _run_key(
+    survey: Survey, mask: MaskInput, measure: MeasureSettings, report: ReportSettings, *, block_px: int
+) -> str:
     """16 hex digits of the hash of all that changes the result, and of nothing else."""
     (raster,) = survey.rasters
     content = {
@@ -258,6 +274,7 @@ def _run_key(survey: Survey, mask: MaskInput, measure: MeasureSettings, *, block
         "structures": survey.structures_source.sha256 if survey.structures_source else None,
         "block_px": block_px,
         "measure": measure_content(measure),
+        "report": report.stated(),
         "spanscan": version("spanscan"),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -34,7 +34,8 @@ from segmentation.records import Defect, RasterInput, Structure, StructureResult
 from tasks.cluster import run_each
 from tasks.plan import MeasureSettings, RunPlan
 from tasks.raster_reader import RasterReader, raster_reader
-from tasks.segment import RunPlace, SegmentOutcome
+from tasks.run_place import RunPlace
+from tasks.segment import SegmentOutcome
 from tasks.stitch import StitchOutcome
 
 COMPONENTS_PER_TASK = 16

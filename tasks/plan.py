@@ -19,10 +19,12 @@ from segmentation.inference.memory import (
     tile_bytes,
 )
 from segmentation.inference.predictor import tile_geometry
+from segmentation.models.card import ModelCard
 from segmentation.models.geometry import net_geometry
 from segmentation.models.registry import LoadedModel
 from segmentation.records import GivenMask, ModelIdentity, RasterInput, Survey
 from tasks.raster_file import GDAL_CACHE_BYTES
+from tasks.report_settings import ReportSettings
 
 PROCESS_BYTES = 700 * 10**6
 """Interpreter, libraries, compiled kernels: 0.36 to 0.59 GB beside the other terms (measured, runs on processors)."""
@@ -134,6 +136,11 @@ class RunPlan(Protocol):
         ...
 
     @property
+    def report(self) -> ReportSettings:
+        """Settings of what is published."""
+        ...
+
+    @property
     def run_key(self) -> str:
         """Names the run."""
         ...
@@ -146,6 +153,11 @@ class RunPlan(Protocol):
     @property
     def model(self) -> ModelIdentity | None:
         """The weights; None where the mask was given."""
+        ...
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What the weights say of themselves; None where the mask was given."""
         ...
 
     @property
@@ -178,14 +190,21 @@ class InspectionPlan:
     """Model, tile geometry and engine."""
     measure: MeasureSettings
     """Settings of the measurement."""
+    report: ReportSettings
+    """Settings of what is published."""
     memory: MemoryProjection
     """Projected peak of a worker process."""
     rasters: tuple[RasterPlan, ...]
     """In the order of the survey."""
     run_key: str
     """Names the run: equal for equal content, model and settings."""
-    model_limits: tuple[str, ...]
-    """What the model's card wants every reader of a report to know."""
+    card: ModelCard
+    """What the weights say of themselves."""
+
+    @property
+    def model_limits(self) -> tuple[str, ...]:
+        """What the model's card wants every reader of a report to know."""
+        return self.card.limits
 
     @property
     def model(self) -> ModelIdentity:
@@ -211,6 +230,7 @@ class InspectionPlan:
         """The settings that change the result, as reports and manifest state them."""
         return {
             **stated_measure_settings(self.measure),
+            **self.report.stated(),
             "precision": self.inference.engine.precision,
             "block_px": self.inference.engine.block_px,
             "tile_core_px": self.inference.geometry.core_px,
@@ -238,6 +258,7 @@ def make_plan(
     model_path: str,
     engine: EngineSettings,
     measure: MeasureSettings,
+    report: ReportSettings,
     compiled: tuple[str, str] | None = None,
 ) -> InspectionPlan:
     """Plan the inspection of a survey with a model; reads no pixel.
@@ -268,13 +289,16 @@ def make_plan(
             compiled_folder=compiled[0] if compiled else None,
         ),
         measure=measure,
+        report=report,
         memory=memory,
         rasters=tuple(
             RasterPlan(r, blocks(r.georeference.height, r.georeference.width, block_px=engine.block_px))
             for r in survey.rasters
         ),
-        run_key=run_key(survey, model, resolved, measure, method=geometry.method, graph=compiled and compiled[1]),
-        model_limits=loaded.card.limits,
+        run_key=run_key(
+            survey, model, resolved, measure, report, method=geometry.method, graph=compiled and compiled[1]
+        ),
+        card=loaded.card,
     )
 
 
@@ -283,6 +307,7 @@ def run_key(
     model: ModelIdentity,
     engine: EngineSettings,
     measure: MeasureSettings,
+    report: ReportSettings,
     *,
     method: Method,
     graph: str | None,
@@ -305,6 +330,7 @@ def run_key(
         "graph": graph,
         "outside": engine.skip_outside_structures,
         "measure": measure_content(measure),
+        "report": report.stated(),
         "spanscan": version("spanscan"),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

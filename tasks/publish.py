@@ -1,6 +1,7 @@
 """Publish stage: the manifest, then one conditional swap of the survey's pointer."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -9,15 +10,18 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from segmentation.errors import RunFailed
+from segmentation.errors import RunFailed, SpanscanError
 from segmentation.records import GivenMask, StructureResult
+from tasks.layers.stac_collection import update_collection
 from tasks.measure import Measured
 from tasks.output_files import dumped_json
 from tasks.plan import RunPlan
 from tasks.report_survey import Reported
+from tasks.run_place import RunPlace
 from tasks.seam_proof import SeamProof
-from tasks.segment import RunPlace
 from tasks.storage import Storage
+
+log = logging.getLogger("spanscan.publish")
 
 MANIFEST = "manifest.json"
 POINTER = "latest.json"
@@ -33,6 +37,12 @@ _STATED_PACKAGES = (
     "shapely",
     "pyproj",
 )
+
+_UNLISTED = {
+    "masks.zarr": "each of its chunks carries a CRC-32C, which its readers check",
+    "blocks": "records of finished blocks, by which a stopped run goes on; no result",
+}
+"""Why what lies below a prefix of a run has no checksum in the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,7 @@ def publish_run(
     manifest = _manifest(plan, measured, reported, seam_proof, figures, outcome)
     place.storage.write(MANIFEST, dumped_json(manifest), content_type="application/json")
     swap_pointer(place.results, plan.run_key)
+    _catalogue(place, manifest)
     return outcome
 
 
@@ -127,11 +138,30 @@ def published_run(place: RunPlace) -> Published | None:
     """The outcome of this very run where it was finished before; the pointer then points at it (again)."""
     if not place.storage.exists(MANIFEST):
         return None
-    outcome = _PUBLISHED.validate_python(json.loads(place.storage.read(MANIFEST))["outcome"])
+    manifest = json.loads(place.storage.read(MANIFEST))
+    outcome = _PUBLISHED.validate_python(manifest["outcome"])
     pointer = json.loads(place.results.read(POINTER)) if place.results.exists(POINTER) else {}
     if pointer.get("run_key") != outcome.run_key:
         swap_pointer(place.results, outcome.run_key)
+    _catalogue(place, manifest)
     return replace(outcome, already_published=True)
+
+
+def _catalogue(place: RunPlace, manifest: dict[str, Any]) -> None:
+    """Tell the collection of all surveys which run of this one is published: that of the pointer, whoever set it.
+
+    The run is published whatever becomes of the collection.
+    """
+    if place.root is None:
+        return
+    try:
+        update_collection(
+            place.root,
+            survey_id=manifest["survey"]["id"],
+            published_run=lambda: str(json.loads(place.results.read(POINTER))["run"]),
+        )
+    except SpanscanError as error:
+        log.warning("the run is published, but the collection of all surveys was not changed: %s", error)
 
 
 def swap_pointer(results: Storage, run_key: str) -> None:
@@ -186,6 +216,7 @@ def _manifest(
         "omitted": asdict(measured.omitted),
         "warnings": list(measured.warnings),
         "outputs_sha256": dict(reported.sha256),
+        "outputs_without_sha256": _UNLISTED,
         "outcome": asdict(outcome),
     }
 

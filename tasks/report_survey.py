@@ -1,34 +1,21 @@
-"""Report stage: one report per structure, the survey's overview and the defect layers, written to the run's place."""
+"""Report stage: the structures' reports, the layers, and at last the survey's overview, which links what is there."""
 
-import logging
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from segmentation.records import RunIdentity, StructureResult
-from segmentation.windows import Window
+from segmentation.records import RunIdentity
+from tasks.layers.write import write_layers
+from tasks.mask_cog import cog_name
 from tasks.measure import Measured
 from tasks.output_files import OutputFiles
 from tasks.plan import RunPlan
-from tasks.raster_reader import raster_reader
-from tasks.report.document import structure_report
-from tasks.report.drawn_mask import drawn_mask
 from tasks.report.index import FileLink, render_index_html
-from tasks.report.layers import defects_csv, defects_geojson
-from tasks.report.record import report_json
-from tasks.report.structure_html import structure_html
+from tasks.report_structures import ReportContext, write_structures
+from tasks.run_place import RunPlace
 from tasks.seam_proof import SeamProof
-from tasks.segment import RunPlace
-
-log = logging.getLogger("spanscan.report")
-
-MAX_HTML_BYTES = 5_000_000
-"""One report must open at once on any machine, also from a mail."""
+from tasks.stored_pictures import StoredPictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +23,42 @@ class Reported:
     """What the report stage wrote."""
 
     report_uris: Mapping[str, str]
-    """Address of the report.html of each structure, by structure id."""
+    """Address of each structure's report, by its id: report.html where it is written, else report.pdf or .json."""
     sha256: Mapping[str, str]
     """Checksum of each file written, by its key in the run."""
 
 
 def write_reports(
-    plan: RunPlan, place: RunPlace, measured: Measured, seam_proof: SeamProof | None, *, worst_count: int
+    plan: RunPlan,
+    place: RunPlace,
+    measured: Measured,
+    seam_proof: SeamProof | None,
+    *,
+    mask_files: Mapping[str, str],
+    workers: int,
+    on_structure: Callable[[int, int], None],
 ) -> Reported:
-    """Write report.html and report.json of each structure, index.html, defects.geojson and defects.csv."""
-    files = OutputFiles(place.storage)
+    """Write the files that `plan.report` asks for; the overview comes last, so that it links what is there.
+
+    `mask_files` holds the checksums of the mask's own files, by key, that were written before; `on_structure(done,
+    all)` is called as structures are done. Raises SpanscanError that names the structure whose report fails.
+    """
     run = run_identity(plan, measured)
-    georeferences = {r.name: r.georeference for r in plan.survey.rasters}
-    pictures = StoredPictures(plan, place)
-    uris: dict[str, str] = {}
-    for result in measured.results:
-        folder = f"structures/{result.structure.slug}"
-        document = structure_report(
-            result,
-            run=run,
-            georeferences=georeferences,
-            pictures=pictures,
-            seam_proof=seam_sentence(seam_proof),
-            worst_count=worst_count,
-            max_html_bytes=MAX_HTML_BYTES,
-        )
-        files.write_json(f"{folder}/report.json", report_json(result, run=run))
-        uris[result.structure.id] = files.write(
-            f"{folder}/report.html", structure_html(document).encode(), "text/html; charset=utf-8"
-        )
-        log.info("report of %s: %d defects", result.structure.name, len(result.defects))
-    _write_survey_files(files, measured.results, run, georeferences)
-    return Reported(report_uris=uris, sha256=files.sha256)
+    rasters = plan.survey.rasters
+    context = ReportContext(run, rasters, place, seam_sentence(seam_proof), plan.report)
+    structures = write_structures(measured.results, context, workers=workers, on_structure=on_structure)
+    files = OutputFiles(place.storage)
+    files.sha256.update(mask_files)
+    for written in structures:
+        files.sha256.update(written.sha256)
+    links = write_run_layers(files, plan, place, measured, run)
+    if plan.report.wants("index"):
+        links = (*links, *_mask_links(plan, files), _MANIFEST)
+        write_index(files, plan, place, measured, run, links=links)
+    return Reported(
+        report_uris={written.structure_id: written.report_uri for written in structures},
+        sha256=dict(sorted(files.sha256.items())),
+    )
 
 
 def run_identity(plan: RunPlan, measured: Measured) -> RunIdentity:
@@ -107,46 +98,57 @@ _SEAMS_EXPECTED: Final = {
     "blended": "The model looks farther than any tile reaches and its tiles are blended, so a difference is expected.",
 }
 
-
-class StoredPictures:
-    """Windows of a run's rasters and masks for the pictures; the last overviews are kept."""
-
-    def __init__(self, plan: RunPlan, place: RunPlace) -> None:
-        self._rasters = {r.name: r for r in plan.survey.rasters}
-        self._place = place
-        self._kept: OrderedDict[tuple[str, Window, int], npt.NDArray[np.uint8]] = OrderedDict()
-
-    def read_rgb(self, raster_name: str, window: Window, *, max_side_px: int) -> npt.NDArray[np.uint8]:
-        """Colours ``(h, w, 3)`` uint8 of a window inside the raster, averaged down; nodata is white."""
-        key = (raster_name, window, max_side_px)
-        if key in self._kept:
-            return self._kept[key]
-        raster = self._rasters[raster_name]
-        if raster.is_mask:
-            return drawn_mask(self.read_mask(raster_name, window, max_side_px=max_side_px))
-        with raster_reader(self._place.local_path(raster), raster) as reader:
-            image, validity = reader.read(window, max_side_px=max_side_px)
-        image[~validity] = 255
-        self._kept[key] = image
-        while len(self._kept) > 4:
-            self._kept.popitem(last=False)
-        return image
-
-    def read_mask(self, raster_name: str, window: Window, *, max_side_px: int) -> npt.NDArray[np.uint8]:
-        """Class ids ``(h, w)`` uint8 of a window inside the raster; where it is larger, every n-th pixel."""
-        step = max(1, -(-max(window.shape) // max_side_px))
-        return self._place.masks.read_mask(self._rasters[raster_name].slug, window, step=step)
+LATER: Final = ("index.html", "manifest.json")
+"""Files that are written after the layers, in whose catalogue they stand without a checksum."""
+_MOST_MASK_LINKS: Final = 20
+_MANIFEST: Final = FileLink("Manifest", "manifest.json", "inputs, model, settings, timings and checksums of this run")
 
 
-def _write_survey_files(
-    files: OutputFiles, results: tuple[StructureResult, ...], run: RunIdentity, georeferences: Mapping[str, Any]
-) -> None:
-    files.write_json("defects.geojson", defects_geojson(results), content_type="application/geo+json")
-    files.write("defects.csv", defects_csv(results).encode(), "text/csv; charset=utf-8")
-    links = (
-        FileLink("Defects, GeoJSON", "defects.geojson", "every defect with its figures, in WGS 84"),
-        FileLink("Defects, CSV", "defects.csv", "every defect as a table, units in the headings"),
-        FileLink("Manifest", "manifest.json", "inputs, model, settings, timings and checksums of this run"),
+def write_run_layers(
+    files: OutputFiles, plan: RunPlan, place: RunPlace, measured: Measured, run: RunIdentity
+) -> tuple[FileLink, ...]:
+    """Write the layers and tables that `plan.report` asks for; links to them."""
+    written = write_layers(
+        files,
+        place.storage,
+        measured.results,
+        run=run,
+        rasters=plan.survey.rasters,
+        formats=plan.report.formats,
+        card=plan.card,
+        later=LATER if plan.report.wants("index") else LATER[1:],
     )
-    html = render_index_html(results, run=run, georeferences=georeferences, files=links)
+    return tuple(FileLink(layer.label, layer.path, layer.description) for layer in written)
+
+
+def write_index(
+    files: OutputFiles,
+    plan: RunPlan,
+    place: RunPlace,
+    measured: Measured,
+    run: RunIdentity,
+    *,
+    links: Sequence[FileLink],
+) -> None:
+    """Write the survey's overview with `links` to the files of the whole survey, all of which are there by then."""
+    rasters = plan.survey.rasters
+    html = render_index_html(
+        measured.results,
+        run=run,
+        georeferences={raster.name: raster.georeference for raster in rasters},
+        files=links,
+        pictures=StoredPictures(rasters, place),
+        formats=tuple(name for name in ("html", "pdf", "json") if plan.report.wants(name)),
+        pictured_count=plan.report.worst_count,
+    )
     files.write("index.html", html.encode(), "text/html; charset=utf-8")
+
+
+def _mask_links(plan: RunPlan, files: OutputFiles) -> list[FileLink]:
+    """Links to the masks' GeoTIFFs, where there are few."""
+    rasters = plan.survey.rasters
+    keys = {cog_name(raster, rasters): raster.name for raster in rasters}
+    written = {key: name for key, name in keys.items() if key in files.sha256}
+    if len(written) > _MOST_MASK_LINKS:
+        return []
+    return [FileLink("Mask, GeoTIFF", key, f"class of every pixel of {name}, for GIS") for key, name in written.items()]

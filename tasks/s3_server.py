@@ -1,8 +1,9 @@
-"""An S3 server of our own on loopback, for the demo and the tests: moto in a child process.
+"""An S3 server of our own on loopback, with SQS beside it, for the demo and the tests: moto in a child process.
 
 The server keeps its objects until it is stopped; it checks no credentials. It serves this machine only.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +40,31 @@ class EmbeddedS3:
     process_id: int
     """Of the server process."""
 
+    def upload_queue(self, bucket: str, *, prefix: str, name: str, receipts: int | None = 3) -> str:
+        """The URL of a new queue that is told of every object written to or removed from a prefix of a bucket.
+
+        After `receipts` a message goes to the queue ``<name>-dead``; None: never.
+        """
+        import boto3
+
+        own: Any = {"endpoint_url": self.endpoint_url, "region_name": self.environment["AWS_DEFAULT_REGION"]}
+        sqs = boto3.client("sqs", **own)
+        attributes = {}
+        if receipts is not None:
+            dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+            policy = {"deadLetterTargetArn": _arn(sqs, dead), "maxReceiveCount": receipts}
+            attributes["RedrivePolicy"] = json.dumps(policy)
+        url: str = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        told: Any = {
+            "QueueArn": _arn(sqs, url),
+            "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+            "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}},
+        }
+        boto3.client("s3", **own).put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [told]}
+        )
+        return url
+
 
 @contextmanager
 def embedded_s3() -> Iterator[EmbeddedS3]:
@@ -63,6 +89,11 @@ def embedded_s3() -> Iterator[EmbeddedS3]:
         yield EmbeddedS3(endpoint_url, _dummy_environment(), process.pid)
     finally:
         _stop(process)
+
+
+def _arn(sqs: Any, url: str) -> str:
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return str(answer["Attributes"]["QueueArn"])
 
 
 def _dummy_environment() -> dict[str, str]:

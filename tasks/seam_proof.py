@@ -24,7 +24,8 @@ from segmentation.windows import Window
 from tasks.cluster import inference_resources, run_each
 from tasks.plan import EngineSettings, InspectionPlan
 from tasks.raster_reader import raster_reader
-from tasks.segment import BlockRecord, InferenceContext, RunPlace, predictor_of
+from tasks.run_place import RunPlace
+from tasks.segment import BlockRecord, InferenceContext, predictor_of
 
 Bools = npt.NDArray[np.bool_]
 Kind = Literal["block border", "tile border", "raster edge"]

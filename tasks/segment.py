@@ -26,43 +26,19 @@ from segmentation.records import RasterInput
 from segmentation.windows import Window
 from tasks.allocator import give_back_memory, keep_freed_memory
 from tasks.cluster import inference_resources, run_each
+from tasks.cluster.needs import WorkerNeeds, refuse_workers_without
 from tasks.leftovers import remove_leftovers, sole_writer
-from tasks.mask_store import MaskStore
 from tasks.outside import parts_on_structures, structures_in, wanted_of
 from tasks.overlap import overlapped
 from tasks.plan import InferencePlan, InspectionPlan, RasterPlan
 from tasks.reading import Pixels, block_reader, close_readers
+from tasks.run_place import RunPlace
 from tasks.sparse import blocks_without_data
-from tasks.staging import staged
 from tasks.storage import Storage
 from tasks.strips import in_bands, strips
 
 NODATA_BLOCKS_PER_TASK = 64
 """Blocks without data that one work item writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlace:
-    """Where a run keeps its things; cheap to send to a worker."""
-
-    results: Storage
-    """The survey's prefix, ``<results>/<survey_id>``, which holds the pointer to the published run."""
-    storage: Storage
-    """The run's own prefix, ``<results>/<survey_id>/runs/<run_key>``."""
-    run_uri: str
-    """Address of that prefix."""
-    masks: MaskStore
-    """Its mask store."""
-    staging_dir: Path
-    """Folder for staged rasters on whichever machine works."""
-    endpoint_url: str | None
-    """S3 endpoint of the rasters."""
-    region: str | None
-    """S3 region of the rasters."""
-
-    def local_path(self, raster: RasterInput) -> Path:
-        """The raster's bytes on this machine, staged if need be."""
-        return staged(raster.source, staging_dir=self.staging_dir, endpoint_url=self.endpoint_url, region=self.region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +92,14 @@ class _StripWork:
     raster: RasterInput
     parts: tuple[_Part, ...]
 
+    def __str__(self) -> str:
+        places = ", ".join(f"({part.block.row}, {part.block.col})" for part in self.parts)
+        return f"{self.raster.name}, block at (row, col) {places}"
+
+    def split(self) -> "tuple[_StripWork, ...]":
+        """A work item for each of its blocks."""
+        return tuple(_StripWork(self.raster, (part,)) for part in self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class _NodataWork:
@@ -133,9 +117,11 @@ def segment_blocks(
 ) -> SegmentOutcome:
     """Segment every block that has no record yet; `on_block(done, all)` is called as they are done.
 
-    One process at a time works at a run whose results lie in a folder; another one waits, and then resumes it.
+    One process at a time works at a run whose results lie in a folder; another one waits, and then resumes it. Raises
+    RunFailed E_BLOCK for a block that ends the process of each worker that takes it, when all others are done.
     """
     started = time.monotonic()
+    refuse_workers_without(client, _needs(plan, place))
     with sole_writer(place.run_uri):
         remove_leftovers(place.run_uri)
         for raster_plan in plan.rasters:
@@ -157,10 +143,17 @@ def segment_blocks(
             shared=InferenceContext(plan.inference, place),
             on_done=lambda records: done.add(len(records)),
             resources=inference_resources(client, device=plan.inference.engine.device),
+            split=_StripWork.split,
         ):
             finished |= {record_key(r.raster_slug, r.block): r for r in records}
     records = tuple(finished[record_key(r.raster.slug, b)] for r in plan.rasters for b in r.blocks)
     return SegmentOutcome(records, resumed, time.monotonic() - started)
+
+
+def _needs(plan: InspectionPlan, place: RunPlace) -> WorkerNeeds:
+    sources = tuple(raster.raster.source.uri for raster in plan.rasters)
+    inference = plan.inference
+    return WorkerNeeds(place.run_uri, sources, place.staging_dir, inference.model_path, inference.model.sha256)
 
 
 class BlockCount:

@@ -13,8 +13,9 @@ from segmentation.measurement.components import BlockComponents, Component, join
 from segmentation.windows import Window
 from tasks.cluster import run_each
 from tasks.plan import InspectionPlan, RunPlan
+from tasks.run_place import RunPlace
 from tasks.seam_proof import SeamProof, prove_seams
-from tasks.segment import BlockRecord, RunPlace, SegmentOutcome, count_classes, forget_predictors
+from tasks.segment import BlockRecord, SegmentOutcome, count_classes, forget_predictors
 
 LABEL_SIDE_PX = 2048
 """Pixels along a side that are labelled at once: what it needs does not grow with the block."""

@@ -36,6 +36,16 @@ class SurveyFiles:
     """What was left out."""
 
 
+def is_raster_name(name: str) -> bool:
+    """Whether a file directly in a survey's prefix is one of its rasters, by its name."""
+    return name.lower().endswith(_RASTER_SUFFIXES) and not name.startswith(".")
+
+
+def makes_survey(name: str) -> bool:
+    """Whether a file directly in a survey's prefix changes what is inspected, by its name."""
+    return is_raster_name(name) or name in (STRUCTURES_NAME, MANIFEST_NAME)
+
+
 def find_survey_files(
     survey_uri: str, *, endpoint_url: str | None, region: str | None, limits: InputLimits
 ) -> SurveyFiles:
@@ -107,13 +117,12 @@ def _chosen(
 ) -> tuple[tuple[ObjectInfo, ...], tuple[str, ...], list[str]]:
     """(rasters to inspect, names that are absent, warnings)."""
     warnings = []
-    present = {key: found for key, found in objects.items() if key.lower().endswith(_RASTER_SUFFIXES)}
-    hidden = [key for key in present if key.startswith(".")]
+    visible = {key: found for key, found in objects.items() if is_raster_name(key)}
+    hidden = [key for key in objects if key.lower().endswith(_RASTER_SUFFIXES) and key not in visible]
     others = [key for key in objects if key.lower().endswith(_OTHER_IMAGE_SUFFIXES)]
     for keys, why in ((hidden, "hidden files"), (others, "images that are no GeoTIFF")):
         if keys:
             warnings.append(f"left out {len(keys)} {why}: {', '.join(printable(key) for key in sorted(keys)[:5])}")
-    visible = {key: found for key, found in present.items() if key not in hidden}
     if manifest.rasters is None:
         return tuple(visible[key] for key in sorted(visible)), (), warnings
     named = sorted(raster.name for raster in manifest.rasters)

@@ -64,7 +64,7 @@ def grade_spacing(
     """Quantities per state by the spacing of the cracks of one element, whatever their widths.
 
     Cracks of total length L at spacing s take L · s of the inspected area, at most all of it; the rest is the
-    best state. `spacing_m` is the median distance from a crack to the nearest other; None below two cracks.
+    best state. `spacing_m` is that of `patterns.crack_pattern`; None for a single crack that is no net.
     """
     best = standard.states[0]
     quantities = {state.name: 0.0 for state in standard.states}

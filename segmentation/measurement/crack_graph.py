@@ -30,6 +30,8 @@ class TracedPath:
     """``(N − 1,)`` length of each piece."""
     width_m: Floats
     """``(N,)`` by profile; NaN where the image does not tell."""
+    removed_m: Floats
+    """``(N,)`` what of it was taken for noise; NaN as `width_m`."""
     distance_width_m: Floats
     """``(N,)`` between the edges of the mask; NaN where the profile tells the width."""
     core: Bools

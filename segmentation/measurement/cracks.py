@@ -4,25 +4,23 @@
 of the dark line where the image shows it.
 
 *Width.* At each place the width of the box that, seen through the raster's blur, fits the image's darkness across the
-centre line best (`segmentation.measurement.widths`), then a running median over 7 px along the line; every 2 px along
-cracks of 64 px and more, whose profiles are averaged over more than that. What a single
-width exceeds the mean of its line by is counted as far as noise does not explain it: with noise s and N independent
-places the excess d becomes d · (1 − λ²s²/d²), none where |d| < λs, λ² = 2 ln N. So the largest width of an even crack
-is its width, and not the largest error; a widening of several s is kept, one shorter than some 7 px along the line is
-flattened, and the ± does not cover that. Where the image does not tell (low contrast, edge of the data) over more than
-half of the line, the mask serves instead: the distance between its edges across the line, capped by its distance
-transform. `width_method` says which.
+centre line best (`segmentation.measurement.widths`), then a running median over 7 px along the line, less what noise
+explains of its excess over the line's mean (`segmentation.measurement.width_noise`); every 2 px along cracks of 64 px
+and more, whose profiles are averaged over more than that. So the largest width of an even crack is its width, and not
+its largest error; a widening shorter than some 7 px along the line is flattened, and the ± does not cover that. Where
+the image does not tell (low contrast, edge of the data) over more than half of the line, the mask serves instead: the
+distance between its edges across the line, capped by its distance transform. `width_method` says which.
 
 *±*, about 95 % for the largest width (nearly always right for the mean), in ground pixels and then times the GSD:
 
-    profile:   2 · √(0.05² + (¾ s)² + a²)
+    profile:   2 · √(0.05² + (¾ s)² + a² + (b/3)²)
     distance:  2 · √(0.35² + scatter²), and at least a quarter of the largest width
 
-with 0.05 px the sampling; s the noise of one width, the lower of two bounds: the curvature of its likelihood (noise of
-the background at both edges) and 1.3 times the differences of widths 12 px apart (1.4826 · MAD / √2, real widening
-included), of which median and shrinkage leave ¾ at most; a the σ of the widest place's width over all blurs and
-darknesses that this crack and its raster leave possible (`LineShape.spread_at`); 0.35 px the error of mask widths on
-rendered cracks, and the quarter because a mask may be drawn fat or thin.
+with 0.05 px the sampling; s the noise of one width, the median of the curvature of its likelihood (noise of the
+background at both edges), of which median and shrinkage leave ¾ at most; a the σ of the widest place's width over all
+blurs and darknesses that this crack and its raster leave possible (`LineShape.spread_at`); b what was taken off the
+widest place as noise, which may have been real; 0.35 px the error of mask widths on rendered cracks, and the quarter
+because a mask may be drawn fat or thin.
 
 *Below resolution.* A crack is below resolution where even its largest width is less than `min_width_px` times the
 GSD, or less than twice the blur (σ) where the raster is soft: a narrower line looks like the blur alone. Its
@@ -35,7 +33,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import median_filter
 from shapely.geometry import MultiLineString
 
 from segmentation.georeference import Floats, PixelScale
@@ -43,18 +40,18 @@ from segmentation.measurement.appearance import ASSUMED, CrackAppearance
 from segmentation.measurement.crack_graph import CrackTrace, TracedPath, crack_figures, stretches
 from segmentation.measurement.profiles import Profiles, crack_profiles, joined, unseen
 from segmentation.measurement.skeletons import GroundFrame, Path, centre_paths
+from segmentation.measurement.width_noise import running_median, without_noise
 from segmentation.measurement.widths import LineShape, fitted_widths, line_shape, mask_widths
 from segmentation.records import CrackMeasure
 
 Bools = npt.NDArray[np.bool_]
+Probability = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
+"""Probability of the class crack: float32 in [0, 1], or uint8 of which 255 is 1."""
 
-_MEDIAN_PX = 7
-_NOISE_LAG_PX = 12
-"""Widths this far apart have errors of their own."""
-_ROUGH = 1.3
-"""The noise told by differences is itself uncertain by a third."""
 _NOISE_LEFT = 0.75
 """What the running median and the shrinkage leave of the noise of one width, at most."""
+_REMOVED = 1 / 3
+"""Share of what was taken off the widest place that its ± counts as σ."""
 _SAMPLING_PX = 0.05
 _DISTANCE_PX = 0.35
 _RESOLVED_BLURS = 2.0
@@ -87,7 +84,7 @@ def measure_crack(
     pixels: Bools,
     *,
     image: npt.NDArray[np.uint8],
-    probability: npt.NDArray[np.float32],
+    probability: Probability,
     scale: PixelScale,
     origin: tuple[int, int],
     min_width_px: float,
@@ -95,10 +92,9 @@ def measure_crack(
 ) -> CrackResult:
     """Length and width of the one crack whose pixels are given, bool ``(H, W)``.
 
-    `image` uint8 ``(H, W, 3)``, `probability` float32 ``(H, W)`` of the class crack in [0, 1], of the same window,
-    which should have a margin of some 16 px around the crack; `origin` is the window's (row, col) in the raster;
-    `appearance` is what the raster's other cracks told (`appearance.pooled`).
-    Raises ValueError where no pixel is set or the shapes differ.
+    `image` uint8 ``(H, W, 3)``, `probability` ``(H, W)`` of the class crack of the same window, which should have a
+    margin of some 16 px around the crack; `origin` is the window's (row, col) in the raster; `appearance` is what the
+    raster's other cracks told (`appearance.pooled`). Raises ValueError where no pixel is set or the shapes differ.
     """
     trace = trace_crack(pixels, image=image, probability=probability, scale=scale, origin=origin, appearance=appearance)
     result = crack_result(trace, labels=None, label=0, min_width_px=min_width_px)
@@ -108,7 +104,7 @@ def measure_crack(
 
 
 def appearance_of(
-    pixels: Bools, *, image: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32], scale: PixelScale
+    pixels: Bools, *, image: npt.NDArray[np.uint8], probability: Probability, scale: PixelScale
 ) -> CrackAppearance:
     """What one crack tells of its raster's blur and of cracks' darkness (`appearance.pooled` puts many together);
     arguments as `measure_crack`. A part of a long crack tells enough: that about the middle one of its pixels."""
@@ -124,7 +120,7 @@ def trace_crack(
     pixels: Bools,
     *,
     image: npt.NDArray[np.uint8],
-    probability: npt.NDArray[np.float32],
+    probability: Probability,
     scale: PixelScale,
     origin: tuple[int, int],
     appearance: CrackAppearance = ASSUMED,
@@ -135,18 +131,21 @@ def trace_crack(
     fitted, noise = fitted_widths(seen.profiles, seen.shape)
     cuts = np.cumsum([len(path.points) for path in paths])[:-1]
     raw = np.split(np.where(core, fitted, np.nan), cuts)
-    widths = [_running_median(width, path.step) for width, path in zip(raw, paths, strict=True)]
-    noise_px = _noise(widths, np.where(core, noise, np.nan), paths)
+    running = [running_median(width, path.step) for width, path in zip(raw, paths, strict=True)]
+    told = noise[core & np.isfinite(noise)]
+    noise_px = float(np.median(told)) if told.size else 0.0
+    widths = without_noise(running, noise=noise_px, steps=[path.step for path in paths])
     shifts, full = np.split(seen.profiles.shift, cuts), np.split(seen.profiles.fwhm, cuts)
     corner = np.array(origin, np.float64) + 0.5
     traced = []
-    for path, shift, width, fwhm in zip(paths, shifts, widths, full, strict=True):
+    for path, shift, width, shown, fwhm in zip(paths, shifts, widths, running, full, strict=True):
         line = _shifted(path, shift)
         traced.append(
             TracedPath(
                 points=frame.pixel(line) + corner,
                 piece_m=np.hypot(*np.diff(line, axis=0).T) * frame.gsd_m,
-                width_m=_without_noise(width, noise_px, path.step) * frame.gsd_m,
+                width_m=width * frame.gsd_m,
+                removed_m=np.abs(shown - width) * frame.gsd_m,
                 distance_width_m=_distance_width(path, ~np.isfinite(width), pixels, frame) * frame.gsd_m,
                 core=path.core,
                 fwhm_px=fwhm,
@@ -171,7 +170,7 @@ def _look(
     pixels: Bools,
     *,
     image: npt.NDArray[np.uint8],
-    probability: npt.NDArray[np.float32],
+    probability: Probability,
     scale: PixelScale,
     appearance: CrackAppearance,
 ) -> _Look:
@@ -180,7 +179,8 @@ def _look(
     # A skeleton has less pixels than its crack: many pixels are a hint of much line, not more.
     step_px = max(_STEP_PX if _is_long(pixels) else 1.0, np.count_nonzero(pixels) / 4 / _MOST_POINTS)
     paths = centre_paths(pixels, frame=frame, step_px=step_px)
-    foreign = pixels | (probability >= _LIKELY_CRACK)
+    likely = _LIKELY_CRACK * 255 if probability.dtype == np.uint8 else _LIKELY_CRACK
+    foreign = pixels | (probability >= likely)
     shown = paths[:_MOST_PROFILED_PATHS]
     profiles = crack_profiles(shown, image=image, foreign=foreign, frame=frame)
     hidden = sum(len(path.points) for path in paths[len(shown) :])
@@ -189,7 +189,7 @@ def _look(
     return _Look(frame, paths, profiles, shape)
 
 
-def _check(pixels: Bools, image: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32]) -> None:
+def _check(pixels: Bools, image: npt.NDArray[np.uint8], probability: Probability) -> None:
     if image.shape != (*pixels.shape, 3) or probability.shape != pixels.shape:
         raise ValueError(
             f"image and probability must cover the crack's window {pixels.shape}, "
@@ -239,8 +239,10 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
     if use_profile:
         width, places = by_profile[told], points[told]
         seen = np.concatenate([path.fwhm_px[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
+        removed = np.concatenate([path.removed_m[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
         shape_px = trace.shape.spread_at(float(seen[width.argmax()]))
         variance = (_SAMPLING_PX**2 + shape_px**2) * trace.gsd_m**2 + (_NOISE_LEFT * trace.noise_m) ** 2
+        variance += (_REMOVED * float(removed[width.argmax()])) ** 2
         uncertainty_m = 2 * float(np.sqrt(variance))
     else:
         where = np.isfinite(by_distance)
@@ -288,53 +290,10 @@ def _points_of(pieces: Bools) -> Bools:
     return mask
 
 
-def _running_median(width: Floats, step: float) -> Floats:
-    known = np.isfinite(width)
-    if not known.any():
-        return width
-    at = np.arange(width.size)
-    filled = np.interp(at, at[known], width[known])
-    size = max(1, round(_MEDIAN_PX / step) | 1)
-    return np.where(known, median_filter(filled, size=size, mode="nearest"), np.nan)
-
-
 def _distance_width(path: Path, wanted: Bools, pixels: Bools, frame: GroundFrame) -> Floats:
     """Width between the edges of the mask in ground pixels, at least half a pixel; NaN but where wanted."""
     widths = mask_widths(path, wanted=wanted, pixels=pixels, frame=frame)
-    return _running_median(np.maximum(widths, 0.5), path.step)
-
-
-def _noise(widths: list[Floats], fitted: Floats, paths: Sequence[Path]) -> float:
-    """Noise of one smoothed width in ground pixels; 0 where there are too few to tell.
-
-    Either of two bounds may be the lower: differences along the crack hold its real widening too, and the
-    background beside it may be rougher than what blurs its edges.
-    """
-    known = fitted[np.isfinite(fitted)]
-    if known.size == 0:
-        return 0.0
-    at_edges = float(np.median(known))
-    differences = []
-    for width, path in zip(widths, paths, strict=True):
-        lag = max(1, round(_NOISE_LAG_PX / path.step))
-        differences.append((width[lag:] - width[:-lag]) if width.size > lag else np.empty(0))
-    apart = np.concatenate(differences)
-    apart = apart[np.isfinite(apart)]
-    along = 1.4826 * float(np.median(np.abs(apart))) / 2**0.5 if apart.size else at_edges
-    return float(min(_ROUGH * along, at_edges))
-
-
-def _without_noise(width: Floats, noise: float, step: float) -> Floats:
-    known = np.isfinite(width)
-    if not known.any() or noise == 0.0:
-        return width
-    mean = float(width[known].mean())
-    excess = width - mean
-    places = max(2.0, np.count_nonzero(known) * step / _MEDIAN_PX)
-    explained = 2 * np.log(places) * noise**2
-    kept = np.maximum(0.0, 1 - explained / np.maximum(excess**2, 1e-12))
-    result: Floats = mean + excess * kept
-    return result
+    return running_median(np.maximum(widths, 0.5), path.step)
 
 
 def _shifted(path: Path, shift: Floats) -> Floats:

@@ -20,7 +20,7 @@ from segmentation.measurement.components import Component, ComponentPart, compon
 from segmentation.measurement.crack_graph import CrackTrace
 from segmentation.measurement.cracks import CrackResult, appearance_of, crack_result, trace_crack
 from segmentation.measurement.merging import merged_defect, to_lonlat
-from segmentation.measurement.rust import RustResult, measure_rust
+from segmentation.measurement.rust import RustResult, measure_rust_parts
 from segmentation.measurement.structures import OUTSIDE, StructureIndex
 from segmentation.records import Defect
 from segmentation.windows import Window
@@ -141,7 +141,7 @@ def look_at(
     return appearance_of(
         component_pixels(mask, window=window, component=component),
         image=image,
-        probability=probability[DEFECT_CLASSES.index(PixelClass.CRACK)].astype(np.float32) / 255,
+        probability=probability[DEFECT_CLASSES.index(PixelClass.CRACK)],
         scale=georeference.scale_at((window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2),
     )
 
@@ -206,7 +206,7 @@ def cut_and_measure(
     trace = trace_crack(
         pixels,
         image=image,
-        probability=chance.astype(np.float32) / 255,
+        probability=chance,
         scale=scale,
         origin=origin,
         appearance=appearance,
@@ -241,12 +241,12 @@ class _Cut:
 
     def rust(self) -> MeasuredComponent:
         """One defect per structure that the patch lies on."""
+        labels = np.where(self.pixels, self.place, OUTSIDE)
         origin = (self.window.row_start, self.window.col_start)
-        defects = []
-        for label in self._labels(self.place[self.pixels]):
-            piece = self.pixels & (self.place == label)
-            found = measure_rust(piece, scale=self.scale, origin=origin)
-            defects.append(self._defect(label, piece, found))
+        defects = [
+            self._defect(label, labels == label, found)
+            for label, found in measure_rust_parts(labels, scale=self.scale, origin=origin).items()
+        ]
         outside = self.pixels & (self.place == OUTSIDE)
         return MeasuredComponent(
             tuple(defects), outside_px=int(np.count_nonzero(outside)), outside_area_m2=self.area_m2(outside)
@@ -256,7 +256,8 @@ class _Cut:
         """One defect per structure that the crack's centre lines run over."""
         labels = [self._piece_labels(path.points) for path in trace.paths]
         defects, spared_m2 = [], 0.0
-        for label in self._labels(np.concatenate([self.place[self.pixels], *labels])):
+        places = self.place[self.pixels]
+        for label in self._labels(np.concatenate([places, *labels])):
             piece = self.pixels & (self.place == label)
             found = crack_result(trace, labels=labels, label=label, min_width_px=min_width_px)
             if found is None:
@@ -264,12 +265,12 @@ class _Cut:
                 spared_m2 += self.area_m2(piece)
             else:
                 defects.append(self._defect(label, piece, found))
-        outside = self.pixels & (self.place == OUTSIDE)
+        outside_px = int(np.count_nonzero(places == OUTSIDE))
         beyond = crack_result(trace, labels=labels, label=OUTSIDE, min_width_px=min_width_px)
         return MeasuredComponent(
             tuple(defects),
-            outside_px=int(np.count_nonzero(outside)),
-            outside_area_m2=self.area_m2(outside),
+            outside_px=outside_px,
+            outside_area_m2=outside_px * self.scale.pixel_area_m2,
             outside_length_m=beyond.measure.length_m if beyond is not None else 0.0,
             omitted_area_m2=spared_m2,
         )

@@ -5,6 +5,7 @@ falls into the class rust. Where components of steel are given, what lies off th
 something else; on the steel itself, and where no component is given, staining is not told from rust.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from rasterio.features import shapes
-from shapely.geometry import MultiPolygon, Polygon, shape
+from shapely.geometry import MultiPolygon, Polygon
 
 from segmentation.georeference import PixelScale
+
+Geometries = npt.NDArray[np.object_]
 
 _EXACT_VERTICES = 4000
 """Up to here an outline is kept pixel for pixel."""
@@ -66,30 +69,51 @@ def measure_rust(pixels: npt.NDArray[np.bool_], *, scale: PixelScale, origin: tu
     borders; one of more than some thousand vertices is simplified, its area within 1 %. Raises ValueError
     where no pixel is set.
     """
-    count = int(np.count_nonzero(pixels))
-    if count == 0:
+    if not pixels.any():
         raise ValueError("a rust patch must have at least one pixel, got none")
-    return RustResult(count * scale.pixel_area_m2, _outline(pixels, origin))
+    return measure_rust_parts(pixels.astype(np.int32) - 1, scale=scale, origin=origin)[0]
 
 
-def _outline(pixels: npt.NDArray[np.bool_], origin: tuple[int, int]) -> MultiPolygon:
-    # Pixels that touch by a corner alone become two polygons: one ring through that corner would be invalid.
-    found = shapes(pixels.astype(np.uint8), mask=pixels, connectivity=4)
-    parts = _valid_polygons([shape(geometry) for geometry, _ in found])
-    exact = MultiPolygon(parts)
-    outline = exact
-    if shapely.get_num_coordinates(exact) > _EXACT_VERTICES:
-        simple = MultiPolygon(_valid_polygons([part.simplify(_SIMPLIFY_PX, preserve_topology=True) for part in parts]))
-        if simple.is_valid and abs(simple.area - exact.area) <= _AREA_TOLERANCE * exact.area:
-            outline = simple
+def measure_rust_parts(
+    labels: npt.NDArray[np.int32], *, scale: PixelScale, origin: tuple[int, int]
+) -> dict[int, RustResult]:
+    """`measure_rust` of each part of a patch, by label in ascending order; `labels` int32 ``(H, W)``, < 0 for none."""
+    if not (labels >= 0).any():
+        return {}
     row, col = origin
-    moved: MultiPolygon = shapely.transform(outline, lambda points: points + np.array([col, row], np.float64))
-    return moved
+    # Pixels that touch by a corner alone become two polygons: one ring through that corner would be invalid.
+    found = list(shapes(labels, mask=labels >= 0, connectivity=4))
+    polygons = _polygons([geometry["coordinates"] for geometry, _ in found], shift=(col, row))
+    owner = np.array([label for _, label in found], np.intp)
+    counts = np.bincount(labels[labels >= 0])
+    return {
+        int(label): RustResult(int(counts[label]) * scale.pixel_area_m2, _outline(polygons[owner == label]))
+        for label in np.flatnonzero(counts)
+    }
 
 
-def _valid_polygons(parts: list[Polygon]) -> list[Polygon]:
+def _polygons(found: Sequence[Sequence[Sequence[tuple[float, float]]]], *, shift: tuple[int, int]) -> Geometries:
+    """Polygons of rings ``(col, row)``, the outer one first, all moved by `shift`."""
+    rings = [ring for polygon in found for ring in polygon]
+    points = np.concatenate([np.empty((0, 2)), *(np.array(ring, np.float64) for ring in rings)]) + np.array(shift)
+    of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    of_polygon = np.repeat(np.arange(len(found)), [len(polygon) for polygon in found])
+    made: Geometries = shapely.polygons(shapely.linearrings(points, indices=of_ring), indices=of_polygon)
+    return made
+
+
+def _outline(polygons: Geometries) -> MultiPolygon:
+    parts = _valid_polygons(polygons)
+    exact = MultiPolygon(parts)
+    if shapely.get_num_coordinates(exact) <= _EXACT_VERTICES:
+        return exact
+    simple = MultiPolygon(_valid_polygons(shapely.simplify(np.array(parts, np.object_), _SIMPLIFY_PX)))
+    return simple if simple.is_valid and abs(simple.area - exact.area) <= _AREA_TOLERANCE * exact.area else exact
+
+
+def _valid_polygons(parts: Geometries) -> list[Polygon]:
     valid: list[Polygon] = []
-    for part in parts:
-        mended = part if part.is_valid else shapely.make_valid(part)
+    for part, is_valid in zip(parts, shapely.is_valid(parts), strict=True):
+        mended = part if is_valid else shapely.make_valid(part)
         valid.extend(piece for piece in getattr(mended, "geoms", [mended]) if isinstance(piece, Polygon))
     return valid

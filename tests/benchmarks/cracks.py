@@ -1,7 +1,8 @@
 """Accuracy and speed of crack measuring: `python -m tests.benchmarks.cracks [--looks N] [--seconds S]`.
 
-Accuracy: cracks of known width, rendered straight at six angles, as an arc, a wave, a cross and a tee, through several
-blurs and noises, each look a raster of its own whose cracks are measured with what they told together. Speed: masks
+Accuracy: cracks of known width, rendered straight at many angles, as an arc, a wave, a cross and a tee, through several
+blurs and noises, each on a ground of its own and each look a raster whose cracks are measured with what they told
+together; then cracks that swell to a known largest width, or bulge over some 25 px. Speed: masks
 of 1 % damage (cracks of 2–8 px width and 60–700 px length), from the mask and the image to measured defects, per
 CPU-second of one thread.
 """
@@ -29,6 +30,10 @@ from tests.segmentation.measurement.test_cracks import SHAPE, arc, cross, larges
 WIDTHS_PX = (1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 LOOKS = ((0.8, 4.0, 90.0), (0.6, 4.0, 90.0), (1.1, 4.0, 90.0), (0.8, 8.0, 60.0))
 """Blur (σ, px), noise and contrast (grey levels)."""
+PER_WIDTH = 28
+"""Cracks of each width, each on its own ground: the ground's mottling alone moves a width by 0.05 px."""
+VARIED = 24
+"""Cracks whose width varies."""
 SIDE_PX = 4096
 DAMAGE = 0.01
 
@@ -46,18 +51,48 @@ def say(line: str) -> None:
 
 
 def cases(blur_px: float, noise: float, contrast: float) -> list[Case]:
-    east, north = centre_of(SQUARE_MM, SHAPE)
     found = []
-    for width in WIDTHS_PX:
-        for k in range(14):
-            centre = (east + 0.0002 + 0.00037 * (k % 5), north + 0.0003 + 0.00061 * (k % 3))
+    for number, width in enumerate(WIDTHS_PX):
+        for k in range(PER_WIDTH):
+            centre = centre_of_case(k)
             bent = (arc, wave, cross, tee)[k % 4]
-            lines = [straight(centre, length_m=0.110, angle_deg=k * 23.7)] if k < 6 else bent(centre)
+            lines = [straight(centre, length_m=0.110, angle_deg=k * 23.7)] if k % 7 < 3 else bent(centre)
+            seed = 1000 * number + k
             one = render(
-                lines, width_m=width * 1e-3, shape=SHAPE, seed=k, blur_px=blur_px, noise=noise, contrast=contrast
+                lines, width_m=width * 1e-3, shape=SHAPE, seed=seed, blur_px=blur_px, noise=noise, contrast=contrast
             )
             found.append(Case(width, sum(map(length_of, lines)), one, largest(one.pixels)))
     return found
+
+
+def varied_cases(blur_px: float, noise: float, contrast: float) -> list[Case]:
+    """Cracks that swell towards their middle, or bulge at one place; `width_px` is the largest mean over 7 px."""
+    rng, found = np.random.default_rng(5), []
+    for k in range(VARIED):
+        line = straight(centre_of_case(k), length_m=0.110, angle_deg=k * 23.7)
+        share = np.linspace(0, 1, 221)
+        line = line[0] + share[:, None] * (line[-1] - line[0])
+        least = rng.uniform(1.5, 4)
+        swell = np.sin(np.pi * share) ** 2 if k % 2 else np.exp(-(((share - rng.uniform(0.3, 0.7)) * 11) ** 2) / 2)
+        width_px = least + rng.uniform(0.5, 4) * swell
+        one = render(
+            [line],
+            width_m=[width_px * 1e-3],
+            shape=SHAPE,
+            seed=90_000 + k,
+            blur_px=blur_px,
+            noise=noise,
+            contrast=contrast,
+        )
+        over_7_px = np.convolve(width_px, np.ones(15) / 15, "valid")
+        found.append(Case(float(over_7_px.max()), length_of(line), one, largest(one.pixels)))
+    return found
+
+
+def centre_of_case(k: int) -> tuple[float, float]:
+    """Places that lie differently to the pixels."""
+    east, north = centre_of(SQUARE_MM, SHAPE)
+    return (east + 0.0002 + 0.00037 * (k % 5), north + 0.0003 + 0.00061 * (k % 3))
 
 
 def measured(case: Case, appearance: CrackAppearance) -> CrackResult:
@@ -92,6 +127,14 @@ def accuracy(blur_px: float, noise: float, contrast: float) -> None:
             f"| {most.mean():+10.3f} {np.abs(most).mean():5.3f} {np.mean(np.abs(most) <= plus):7.2f} "
             f"| {plus.mean():4.2f} | {length.mean():+11.3f} {np.abs(length).max():5.3f}"
         )
+    own = varied_cases(blur_px, noise, contrast)
+    found = [measured(one, told).measure for one in own]
+    most = np.array([m.max_width_mm - one.width_px for m, one in zip(found, own, strict=True)])
+    plus = np.array([m.width_uncertainty_mm for m in found])
+    say(
+        f" vary |                          | {most.mean():+10.3f} {np.abs(most).mean():5.3f} "
+        f"{np.mean(np.abs(most) <= plus):7.2f} | {plus.mean():4.2f} |"
+    )
 
 
 def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import engine, memory
+from tests.benchmarks import engine, layers_masks, memory
 from tests.benchmarks.rasters import sparse_raster
 from tests.benchmarks.sparse import main as sparse_main
 
@@ -44,6 +44,15 @@ def test_a_sparse_raster_is_planned_and_skipped(cache: Path, tmp_path: Path) -> 
     assert row["plan_s"] > 0
     assert row["blocks"] == 4
     assert (sparse_raster(cache, 4096) / "ortho.tif").stat().st_size < 3_000_000
+
+
+@pytest.mark.slow
+def test_pyramid_and_cog_are_measured_in_a_process_of_their_own(cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "stages.json"
+    layers_masks.main(["--height", "2500", "--width", "3000", "--cache", str(cache), "--json", str(file)])
+    stages = json.loads(file.read_text())["stages"]
+    assert [stage["name"] for stage in stages] == ["pyramid", "COG"]
+    assert all(stage["cpu_s"] > 0 and stage["peak_rss_bytes"] > 10**8 for stage in stages)
 
 
 def test_the_table_shows_ratios_and_why_a_pattern_was_skipped() -> None:

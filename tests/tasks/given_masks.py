@@ -17,9 +17,11 @@ from tasks.given_mask_plan import GivenMaskPlan, MaskRequest, discover_mask, pla
 from tasks.mask_store import MaskStore
 from tasks.measure import Measured, measure_survey
 from tasks.plan import MeasureSettings
-from tasks.segment import RunPlace, SegmentOutcome
+from tasks.run_place import RunPlace
+from tasks.segment import SegmentOutcome
 from tasks.stitch import StitchOutcome, join_components
 from tasks.storage import open_storage
+from tests.tasks.runs import REPORT
 from tests.tasks.surveys import LIMITS, UTM_PLACE, write_raster
 
 BLOCK_PX = 512
@@ -56,7 +58,9 @@ def planned(
     """The plan of a mask, in blocks of 512 px unless told otherwise."""
     address = [None if path is None else str(path) for path in (image, structures)]
     survey, given = discover_mask(MaskRequest(str(mask), *address, single), rules(folder, gsd_m=gsd_m))
-    return plan_mask(survey, given, measure=MEASURE, block_px=block_px, workers=2, memory_limit_bytes=10**10)
+    return plan_mask(
+        survey, given, measure=MEASURE, report=REPORT, block_px=block_px, workers=2, memory_limit_bytes=10**10
+    )
 
 
 def place_of(plan: GivenMaskPlan, folder: Path) -> RunPlace:

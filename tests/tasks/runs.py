@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.crs import CRS
 
@@ -11,12 +12,14 @@ from segmentation.models.registry import load_model
 from segmentation.records import RasterInput, SourceObject, Structure, Survey
 from tasks.mask_store import MaskStore
 from tasks.plan import EngineSettings, InspectionPlan, MeasureSettings, make_plan
-from tasks.segment import RunPlace
+from tasks.report_settings import ReportSettings
+from tasks.run_place import RunPlace
 from tasks.storage import open_storage
 from tasks.storage_local import pin_local
-from tests.tasks.surveys import GSD_M, UTM_PLACE
+from tests.tasks.surveys import GSD_M, UTM_PLACE, write_raster
 
 BLOCK_PX = 512
+REPORT = ReportSettings(("json",), worst_count=12)
 
 
 def raster_at(path: Path) -> RasterInput:
@@ -27,6 +30,12 @@ def raster_at(path: Path) -> RasterInput:
     size_bytes, etag = pin_local(path)
     source = SourceObject(str(path), size_bytes, etag, None, "0" * 64)
     return RasterInput(path.name, "deck", source, georeference, GSD_M, dtype, (1, 2, 3), (0.0, 255.0))
+
+
+def noisy_raster(folder: Path, *, size_px: int = 1300) -> RasterInput:
+    """A raster of noise, written into a folder."""
+    noise = np.random.default_rng(5).integers(0, 255, (3, size_px, size_px)).astype(np.uint8)
+    return raster_at(write_raster(folder / "a.tif", noise))
 
 
 def plan_of(raster: RasterInput, *, structures: tuple[Structure, ...] = (), **engine: Any) -> InspectionPlan:
@@ -46,6 +55,7 @@ def plan_of(raster: RasterInput, *, structures: tuple[Structure, ...] = (), **en
         model_path="spanscan-unet",
         engine=EngineSettings(**(knobs | engine)),
         measure=MeasureSettings(2.0, 24.0, 64, ("astm-d610",)),
+        report=REPORT,
     )
 
 

@@ -1,7 +1,7 @@
 """A mask made by somebody else: its damage comes out as it was drawn, by the stages of an inspection, resumable."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -14,23 +14,31 @@ from segmentation.errors import InputRejected
 from segmentation.inference.geometry import blocks
 from segmentation.inference.predictor import SegmentedWindow
 from segmentation.models.registry import load_model
+from segmentation.records import StructureResult
 from segmentation.synthetic.deck import deck_scene
 from segmentation.synthetic.scenes import Scene
 from tasks.cluster import dask_client
 from tasks.given_mask import copy_mask
+from tasks.layers.columns import Cell
+from tasks.layers.defect_table import defect_table
 from tasks.measure import measure_survey
 from tasks.plan import EngineSettings, make_plan
 from tasks.publish import RunFigures, publish_run, published_run
 from tasks.report.findings import summary_sentence
-from tasks.report.layers import defects_csv
 from tasks.report.record import report_schema
 from tasks.report_survey import run_identity, write_reports
 from tasks.segment import BlockRecord, SegmentOutcome, count_classes
 from tasks.stitch import StitchOutcome, join_components
 from tests.tasks.given_masks import BLOCK_PX, MEASURE, Run, measured, place_of, planned, write_mask, write_scene
 from tests.tasks.report.pages import parse
-from tests.tasks.runs import place_in
+from tests.tasks.report.samples import RUN
+from tests.tasks.runs import REPORT, place_in
 from tests.tasks.surveys import write_raster
+
+
+def figures_of(results: Sequence[StructureResult]) -> tuple[tuple[Cell, ...], ...]:
+    """All that the layers say of the defects, as though of one run."""
+    return defect_table(results, run=RUN, rasters=()).values
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +109,7 @@ def test_the_defects_are_those_of_an_inspection_whose_model_had_made_the_same_ma
         model_path="spanscan-unet",
         engine=engine,
         measure=MEASURE,
+        report=REPORT,
     )
     place = place_in(tmp_path)
     place.masks.create(raster, block_px=1024)
@@ -114,7 +123,7 @@ def test_the_defects_are_those_of_an_inspection_whose_model_had_made_the_same_ma
     stitched = StitchOutcome(join_components(plan, place, client, segmented=segmented), None)
     inspected = measure_survey(plan, place, client, segmented=segmented, stitched=stitched)
     assert len(inspected.results[0].defects) > 3
-    assert defects_csv(inspected.results) == defects_csv(pictured.measured.results)
+    assert figures_of(inspected.results) == figures_of(pictured.measured.results)
 
 
 def test_report_and_manifest_name_the_mask_and_no_model(pictured: Run) -> None:
@@ -176,7 +185,7 @@ def test_a_mask_of_0_and_255_is_the_mask_of_its_class(client: Client, tmp_path: 
     one = measured(tmp_path, client, write_mask(tmp_path / "one/m.tif", drawn), single=PixelClass.RUST)
     other = measured(tmp_path, client, write_mask(tmp_path / "ids/m.tif", ids))
     assert one.plan.run_key != other.plan.run_key
-    assert defects_csv(one.measured.results) == defects_csv(other.measured.results)
+    assert figures_of(one.measured.results) == figures_of(other.measured.results)
     (result,) = one.measured.results
     assert result.rust.area_m2 == pytest.approx(100 * 80 * 0.0020007**2, rel=1e-3)
     assert result.coverage_percent == pytest.approx(100 * (1 - 50 * 100 / (200 * 700)), abs=0.01)

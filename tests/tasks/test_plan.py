@@ -12,6 +12,8 @@ from segmentation.georeference import Georeference
 from segmentation.models.registry import LoadedModel, load_model
 from segmentation.records import RasterInput, SourceObject, Survey
 from tasks.plan import EngineSettings, InspectionPlan, MeasureSettings, make_plan
+from tasks.report_settings import ReportSettings, ordered_formats
+from tests.tasks.runs import REPORT
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ MEASURE = MeasureSettings(2.0, 24.0, 64, ("astm-d610",))
 
 
 def planned(model: LoadedModel, of: Survey, engine: EngineSettings, measure: MeasureSettings) -> InspectionPlan:
-    return make_plan(of, model, model_path="spanscan-unet", engine=engine, measure=measure)
+    return make_plan(of, model, model_path="spanscan-unet", engine=engine, measure=measure, report=REPORT)
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,25 @@ def test_a_graph_made_of_the_weights_is_another_run(model: LoadedModel) -> None:
     engine = replace(ENGINE, runtime="openvino")
     keys = {
         make_plan(
-            survey(), model, model_path="spanscan-unet", engine=engine, measure=MEASURE, compiled=compiled
+            survey(),
+            model,
+            model_path="spanscan-unet",
+            engine=engine,
+            measure=MEASURE,
+            report=REPORT,
+            compiled=compiled,
         ).run_key
         for compiled in (None, ("/a", "1" * 64), ("/b", "1" * 64), ("/a", "2" * 64))
     }
     assert len(keys) == 3
+
+
+def test_other_files_to_publish_are_another_run_but_not_in_another_order(model: LoadedModel) -> None:
+    def key(formats: tuple[str, ...], worst_count: int = 12) -> str:
+        report = ReportSettings(ordered_formats(formats), worst_count)
+        return make_plan(
+            survey(), model, model_path="spanscan-unet", engine=ENGINE, measure=MEASURE, report=report
+        ).run_key
+
+    assert key(("html", "pdf")) == key(("pdf", "json", "html"))
+    assert len({key(("html", "pdf")), key(("html",)), key(("html", "pdf"), worst_count=3)}) == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.mask_store import MaskStore
 from tasks.output_files import dumped_json
 from tasks.publish import MANIFEST, POINTER, Published, StructureLine, published_run, swap_pointer
-from tasks.segment import RunPlace
+from tasks.run_place import RunPlace
 from tasks.storage import open_storage
 
 

@@ -27,11 +27,13 @@ from tasks.cluster import dask_client
 from tasks.mask_store import MaskStore
 from tasks.plan import EngineSettings, InspectionPlan, MeasureSettings, make_plan
 from tasks.report_survey import seam_sentence
+from tasks.run_place import RunPlace
 from tasks.seam_proof import KINDS, ROUNDING, SEAM_SIDE_PX, beyond_rounding, border_windows, one_piece, probes
-from tasks.segment import BlockRecord, RunPlace, SegmentOutcome, count_classes, segment_blocks
+from tasks.segment import BlockRecord, SegmentOutcome, count_classes, segment_blocks
 from tasks.stitch import label_shard, stitch_blocks
 from tasks.storage import open_storage
 from tasks.storage_local import file_sha256, pin_local
+from tests.tasks.runs import REPORT
 from tests.tasks.surveys import GSD_M, UTM_PLACE, write_raster
 
 HEIGHT, WIDTH, SEEN_FROM = 620, 1100, 300
@@ -58,6 +60,7 @@ def plan_of(raster: RasterInput) -> InspectionPlan:
             memory_limit_bytes=10**10,
         ),
         measure=MeasureSettings(2.0, 24.0, 64, ("astm-d610",)),
+        report=REPORT,
     )
 
 

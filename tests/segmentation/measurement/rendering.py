@@ -42,7 +42,7 @@ def pixels_of(scale: PixelScale, ground: np.ndarray) -> np.ndarray:
 def render(
     lines: list[np.ndarray],
     *,
-    width_m: float,
+    width_m: float | list[np.ndarray],
     shape: tuple[int, int],
     scale: PixelScale = SQUARE_MM,
     blur_px: float = 0.8,
@@ -51,13 +51,17 @@ def render(
     seed: int = 0,
     samples: int = 5,
 ) -> Rendered:
-    """Lines ``(N, 2)`` of (east, north) metres with flat ends, `width_m` wide, on a mottled ground."""
+    """Lines ``(N, 2)`` of (east, north) metres with flat ends, `width_m` wide, on a mottled ground; `width_m` may
+    be the width ``(N,)`` at each point of each line."""
     height, width = shape
     covered = np.zeros(shape)
     parts = (np.arange(samples) + 0.5) / samples
-    dense = [_dense(line, scale.gsd_m / 8) for line in lines]
+    own = [np.full(len(line), width_m) for line in lines] if isinstance(width_m, float | int) else width_m
+    dense, halves = zip(
+        *(_dense(line, w / 2, scale.gsd_m / 8) for line, w in zip(lines, own, strict=True)), strict=True
+    )
     rows, cols = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    reach = width_m / 2 + 2 * max(scale.gsd_x_m, scale.gsd_y_m)
+    reach = max(half.max() for half in halves) + 2 * max(scale.gsd_x_m, scale.gsd_y_m)
     centres = ground_of(scale, rows + 0.5, cols + 0.5)
     near = np.zeros(shape, bool)
     for points in dense:
@@ -67,8 +71,8 @@ def render(
         for d_col in parts:
             places = ground_of(scale, at_rows + d_row, at_cols + d_col)
             hit = np.zeros(len(places))
-            for points in dense:
-                hit = np.maximum(hit, _on_line(points, places, width_m / 2, scale.gsd_m / samples))
+            for points, half in zip(dense, halves, strict=True):
+                hit = np.maximum(hit, _on_line(points, half, places, scale.gsd_m / samples))
             covered[at_rows, at_cols] += hit / samples**2
     rng = np.random.default_rng(seed)
     ground = 150 + 25 * gaussian_filter(rng.normal(0, 1, shape), 8) * 8
@@ -93,17 +97,18 @@ def centre_of(scale: PixelScale, shape: tuple[int, int]) -> tuple[float, float]:
     return float(east), float(north)
 
 
-def _dense(line: np.ndarray, step: float) -> np.ndarray:
+def _dense(line: np.ndarray, half: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     pieces = np.hypot(*np.diff(line, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(pieces)])
     at = np.linspace(0, along[-1], int(along[-1] / step) + 2)
-    return np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1)
+    points = np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1)
+    return points, np.interp(at, along, half)
 
 
-def _on_line(points: np.ndarray, places: np.ndarray, half_width: float, part_m: float) -> np.ndarray:
+def _on_line(points: np.ndarray, half: np.ndarray, places: np.ndarray, part_m: float) -> np.ndarray:
     """Share of a part of a pixel within half a width of the line, and not beyond its flat ends."""
     distance, nearest = cKDTree(points).query(places)
     beyond_first = (nearest == 0) & ((places - points[0]) @ (points[0] - points[1]) > 0)
     beyond_last = (nearest == len(points) - 1) & ((places - points[-1]) @ (points[-1] - points[-2]) > 0)
-    share = np.clip((half_width - distance) / part_m + 0.5, 0.0, 1.0)
+    share = np.clip((half[nearest] - distance) / part_m + 0.5, 0.0, 1.0)
     return np.where(beyond_first | beyond_last, 0.0, share)

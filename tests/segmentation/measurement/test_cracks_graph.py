@@ -1,10 +1,13 @@
 """A crack as a graph: branches, junctions, ends, directions; and the pattern that several make."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import convolve, label
+from shapely.affinity import translate
 from skimage.draw import line as drawn_line
 from skimage.morphology import skeletonize
 
@@ -132,9 +135,16 @@ def test_parallel_cracks_are_told_with_their_spacing() -> None:
 def test_a_net_of_cracks_is_map_cracking_even_as_one_crack() -> None:
     rows = [straight((0.08, -0.05 - 0.03 * k), length_m=0.110, angle_deg=0) for k in range(3)]
     columns = [straight((0.05 + 0.03 * k, -0.08), length_m=0.110, angle_deg=90) for k in range(3)]
-    found = crack_pattern([defect_of(rows + columns)], gsd_m=0.001)
+    net = defect_of(rows + columns)
+    found = crack_pattern([net], gsd_m=0.001)
     assert found.pattern == "map"
-    assert found.spacing_m is None
+    assert found.spacing_m == pytest.approx(0.03, rel=0.15)
+    far = replace(net, pixel_geometry=translate(net.pixel_geometry, 5000, 0))
+    assert crack_pattern([net, far], gsd_m=0.001).spacing_m == pytest.approx(found.spacing_m)
+
+
+def test_a_crack_that_forks_is_no_net_and_has_no_spacing_of_its_own() -> None:
+    assert crack_pattern([defect_of(tee(centre_of(SQUARE_MM, SHAPE)))], gsd_m=0.001).spacing_m is None
 
 
 def test_cracks_far_from_one_another_are_isolated() -> None:

@@ -1,0 +1,73 @@
+"""The widths along a crack without the noise of the single width.
+
+*Running width*: the running median over 7 px along the line. A widening shorter than that is flattened.
+
+*Noise removed.* The largest of many noisy widths is larger than the crack is anywhere. So what a width exceeds the mean
+of its line by, d, counts only as far as noise does not explain it: it becomes f · d with the larger of
+
+    f = S² / (S² + s²),   S² = max(0, mean of d² along the line − 1.3 s²)     the line as a whole varies
+    f = 1 − λ²s² / d²,    λ² = 2 ln N                                         this place stands out
+
+s being the noise of one width and N the number of independent places, one per 7 px. The first is the Wiener filter of a
+line whose widths really vary, the second the shrinkage of James and Stein with the threshold that the largest of N
+errors reaches: without either, an even crack keeps its mean, and not its largest error. The means of a crack's branches
+are brought to the mean of the crack in the same way, each with the noise s · √(24 px / its length), since grounds are
+mottled over some 24 px.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import median_filter
+
+from segmentation.georeference import Floats
+
+RUNNING_PX = 7
+"""Length of line over which a width is stated."""
+_MOTTLE_PX = 24
+"""Length of line over which the ground beside it deceives all widths alike."""
+_DOUBT = 1.3
+"""So many times its noise must a line's widths vary by before any of it counts as real."""
+
+
+def running_median(width: Floats, step: float) -> Floats:
+    """Running median over `RUNNING_PX` of widths ``(N,)`` at points `step` pixels apart; NaN stays NaN."""
+    known = np.isfinite(width)
+    if not known.any():
+        return width
+    at = np.arange(width.size)
+    filled = np.interp(at, at[known], width[known])
+    size = max(1, round(RUNNING_PX / step) | 1)
+    return np.where(known, median_filter(filled, size=size, mode="nearest"), np.nan)
+
+
+def without_noise(widths: Sequence[Floats], *, noise: float, steps: Sequence[float]) -> list[Floats]:
+    """The running widths ``(N,)`` of each branch of one crack without what noise explains of them; NaN stays NaN.
+
+    `noise` is that of one width, in the unit of the widths; `steps` the distance of neighbouring points in pixels.
+    """
+    found = list(widths)
+    shown = [n for n, width in enumerate(widths) if np.isfinite(width).any()]
+    if noise == 0.0 or not shown:
+        return found
+    means = np.array([np.nanmean(widths[n]) for n in shown])
+    length_px = np.array([np.count_nonzero(np.isfinite(widths[n])) * steps[n] for n in shown])
+    whole = float(np.average(means, weights=length_px))
+    of_mean = noise * np.minimum(1.0, np.sqrt(_MOTTLE_PX / length_px))
+    levels = whole + _real(means - whole, noise=of_mean, weight=length_px, places=len(shown))
+    for n, mean, level, length in zip(shown, means, levels, length_px, strict=True):
+        excess = widths[n] - mean
+        weight = np.isfinite(excess).astype(np.float64)
+        found[n] = level + _real(excess, noise=np.array(noise), weight=weight, places=length / RUNNING_PX)
+    return found
+
+
+def _real(excess: Floats, *, noise: Floats, weight: npt.NDArray[np.floating], places: float) -> Floats:
+    """What of each excess ``(N,)`` over the mean noise does not explain."""
+    square, unexplained = excess**2, np.broadcast_to(noise**2, excess.shape)
+    known = weight > 0
+    varied = max(0.0, float(np.average(square[known] - _DOUBT * unexplained[known], weights=weight[known])))
+    outstanding = 1 - 2 * np.log(max(2.0, places)) * unexplained / np.maximum(square, 1e-12)
+    kept: Floats = excess * np.maximum(varied / (varied + unexplained), outstanding)
+    return kept
