@@ -26,7 +26,7 @@ from segmentation.windows import Window
 SURFACES = ("cast", "brushed", "aggregate", "asphalt", "painted", "galvanised", "masonry", "plaster")
 """Kinds of surface that damage is painted on."""
 _SURFACE_WEIGHTS = (0.27, 0.06, 0.06, 0.12, 0.15, 0.06, 0.16, 0.12)
-_ROUGH_GROUND_CHANCE = 0.125
+_ROUGH_GROUND_CHANCE = 0.34
 _STEEL = ("painted", "galvanised")
 _CONTENTS = ("clean", "distractors", "crack", "rust", "both")
 _CONTENT_WEIGHTS_STEEL = (0.10, 0.17, 0.13, 0.55, 0.05)
@@ -48,8 +48,8 @@ class Sample:
 def sample_crop(rng: np.random.Generator, *, size_px: int) -> Sample:
     """A training crop of `size_px` × `size_px`; the same generator state gives the same crop in any process.
 
-    One in eight shows rough ground (`segmentation.synthetic.textures`), which holds no damage; of the others about a
-    quarter hold none: half of those are clean, the rest show distractors only.
+    One in three shows rough ground (`segmentation.synthetic.textures`), which holds no damage; of the others about a
+    quarter hold none: half of those are clean but for shadows, the rest show distractors only.
     """
     if rng.random() < _ROUGH_GROUND_CHANCE:
         return _rough_ground(rng, (size_px, size_px))
@@ -61,6 +61,8 @@ def sample_crop(rng: np.random.Generator, *, size_px: int) -> Sample:
     image = surface.render(window)
     mask, instances = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
     busy = content != "clean"
+    if kind in _STEEL and rng.random() < 0.3:
+        distractors.ridges(rng, image)
     if busy:
         _paint_some(rng, image, kind)
     if content in ("rust", "both"):
@@ -73,8 +75,8 @@ def sample_crop(rng: np.random.Generator, *, size_px: int) -> Sample:
         painters, chances = zip(*distractors.OVER, strict=True)
         hidden = painters[int(rng.choice(len(painters), p=chances))](rng, image)
         mask[hidden] = PixelClass.BACKGROUND
-    if busy and rng.random() < 0.25:
-        distractors.shadow(rng, image)
+    if rng.random() < 0.4:
+        (distractors.slat_shadow if rng.random() < 0.5 else distractors.shadow)(rng, image)
     instances[mask != PixelClass.RUST] = 0
     return Sample(photograph(rng, image), mask, instances)
 
@@ -104,7 +106,11 @@ def random_surface(rng: np.random.Generator, kind: str, shape: tuple[int, int]) 
 
 def _paint_some(rng: np.random.Generator, image: Floats, kind: str) -> None:
     painters, weights = zip(*distractors.UNDER, strict=True)
-    unlikely = {distractors.board_marks, distractors.seam, distractors.bolts} if kind == "masonry" else set()
+    unlikely = (
+        {distractors.board_marks, distractors.seam, distractors.bolts, distractors.ridges}
+        if kind == "masonry"
+        else set()
+    )
     for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.2, 0.4, 0.3, 0.1]))):
         painter = painters[int(rng.choice(len(painters), p=weights))]
         if painter not in unlikely:

@@ -1,4 +1,4 @@
-"""What is on a structure and is no damage: seams, cables, shadows, stains, paint lines, bolts, leaves, tyre marks.
+"""What is on a structure and is no damage: seams, cables, shadows, stains, paint lines, bolts, ridges, leaves.
 
 Each painter changes `image` ``(H, W, 3)`` float32 in [0, 1] in place; those that hide what lies below them
 return where they do, ``(H, W)`` bool.
@@ -121,6 +121,52 @@ def shadow(rng: np.random.Generator, image: Floats) -> None:
     image *= 1 - inside[..., None] * tint
 
 
+def slat_shadow(rng: np.random.Generator, image: Floats) -> None:
+    """The shadow of a railing, a ladder or a truss: straight bars side by side, with or without one across them."""
+    opacity = slat_opacity(rng, (image.shape[0], image.shape[1]))
+    tint = np.array([1.0, 0.97, 0.9], np.float32) * np.float32(rng.uniform(0.25, 0.65))
+    image *= 1 - opacity[..., None] * tint
+
+
+def slat_opacity(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """How much light ``(H, W)`` parallel bars take away, 0 to 1: 3 to 60 px wide, at any angle, sharp or soft."""
+    width_px = float(np.exp(rng.uniform(np.log(3.0), np.log(60.0))))
+    soft_px = float(rng.choice([0.4, 0.8, 2.0, 0.15 * width_px + 0.4]))
+    angle_rad = float(rng.uniform(0, np.pi))
+    opacity = _bars(rng, shape, width_px, width_px * float(rng.uniform(1.6, 12.0)), angle_rad, soft_px)
+    if rng.random() < 0.3:
+        crossing = angle_rad + float(rng.uniform(0.3, 2.8))
+        np.maximum(opacity, _bars(rng, shape, 1.4 * width_px, 4.0 * max(shape), crossing, soft_px), out=opacity)
+    return opacity
+
+
+def _bars(
+    rng: np.random.Generator, shape: tuple[int, int], width_px: float, pitch_px: float, angle_rad: float, soft_px: float
+) -> Floats:
+    rows, cols = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    middle = rng.uniform(0.2, 0.8, 2) * shape
+    across = np.cos(angle_rad) * (rows - middle[0]) - np.sin(angle_rad) * (cols - middle[1])
+    from_middle = np.abs(np.mod(across + pitch_px / 2, pitch_px) - pitch_px / 2).astype(np.float32)
+    return smoothstep(np.float32(width_px / 2) - from_middle, -soft_px, soft_px)
+
+
+def ridges(rng: np.random.Generator, image: Floats) -> None:
+    """Flanges, lips and laps of a profile: straight lines across all of it, light beside dark."""
+    shape = (image.shape[0], image.shape[1])
+    angle_rad = float(rng.uniform(0, np.pi))
+    light = np.ones(shape, np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        width_px = float(np.exp(rng.uniform(np.log(1.5), np.log(14.0))))
+        line = _line_across(rng, shape, angle_rad)
+        along = (line[1] - line[0]) / np.hypot(*(line[1] - line[0]))
+        normal = np.array([-along[1], along[0]])
+        tone = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.08, 0.4))
+        for shift, strength in ((0.0, tone), (float(rng.uniform(0.8, 2.5)), -tone * float(rng.uniform(0.0, 1.0)))):
+            flange = Stroke(line + shift * width_px * normal, np.full(2, width_px))
+            light += np.float32(strength) * coverage(flange, _all(image))
+    image *= np.maximum(light, np.float32(0.2))[..., None]
+
+
 def stain(rng: np.random.Generator, image: Floats) -> None:
     """Oil, water, moss, soot or lime: a blotch or a run with an irregular edge."""
     shape = (image.shape[0], image.shape[1])
@@ -229,11 +275,12 @@ def scratches(rng: np.random.Generator, image: Floats) -> None:
 
 
 UNDER: tuple[tuple[Callable[[np.random.Generator, Floats], None], float], ...] = (
-    (seam, 0.30),
+    (seam, 0.24),
     (board_marks, 0.10),
-    (stain, 0.26),
+    (stain, 0.22),
     (paint_line, 0.08),
     (bolts, 0.08),
+    (ridges, 0.10),
     (tyre_marks, 0.06),
     (scratches, 0.12),
 )

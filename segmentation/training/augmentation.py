@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from segmentation.synthetic.distractors import slat_opacity
 from segmentation.training.labels import Bools
 
 Pixels = npt.NDArray[np.uint8]
@@ -81,7 +82,9 @@ def _recoloured(rng: np.random.Generator, light: Floats, strength: float) -> Flo
 
 
 def _shadow(rng: np.random.Generator, height: int, width: int) -> Floats:
-    """Light ``(H, W)`` under an obstacle with one straight, more or less soft edge."""
+    """Light ``(H, W)`` under an obstacle: one straight edge, more or less soft, or the bars of a railing."""
+    if rng.random() < 0.4:
+        return np.asarray(1 - rng.uniform(0.2, 0.65) * slat_opacity(rng, (height, width)), np.float32)
     angle_rad = rng.uniform(0, 2 * np.pi)
     rows, cols = np.mgrid[0:height, 0:width].astype(np.float32)
     along = np.cos(angle_rad) * (rows - rng.uniform(0, height)) + np.sin(angle_rad) * (cols - rng.uniform(0, width))

@@ -19,6 +19,8 @@ IN_FLIGHT_PER_THREAD: Final = 8
 """Enough that no worker waits for the next wave, few enough that the scheduler holds little and newcomers get work."""
 LEAST_IN_FLIGHT: Final = 64
 """So that items of milliseconds are not sent one by one."""
+IN_FLIGHT_PER_RESOURCE: Final = 4
+"""Fewer of what asks for a resource: Dask gives all of it to the workers at once, and all of it dies with them."""
 
 _PATIENCE_S: Final = 1.0
 
@@ -27,7 +29,7 @@ Outcome = TypeVar("Outcome")
 
 
 class Flight(Generic[Item, Outcome]):
-    """Calls of one function on a cluster, at most `IN_FLIGHT_PER_THREAD` for each thread of its workers at once."""
+    """Calls of one function on a cluster, only some for each thread or resource of its workers at once."""
 
     def __init__(
         self,
@@ -40,7 +42,8 @@ class Flight(Generic[Item, Outcome]):
         self._client = client
         self._resources = dict(resources) or None
         self._watch = ClusterWatch(client, resources=resources)
-        self._name = f"{getattr(work, '__name__', 'work')}-{uuid.uuid4().hex}"
+        run = uuid.uuid4().hex
+        self._name = f"{getattr(work, '__name__', 'work')}-{run}"
         self._submitted = 0
         self._flying: dict[Any, tuple[int, Future[Any]]] = {}
         self._landed: SimpleQueue[Future[Any]] = SimpleQueue()
@@ -48,7 +51,7 @@ class Flight(Generic[Item, Outcome]):
         call = Call(work, shared, installed_versions() if self._watch.is_remote else None)
         # A task and not scattered data: that would be lost with the workers that hold it, this is made again.
         with self._watch.telling():
-            self._call = client.submit(unpacked, dumps(call), key=f"call-{self._name}", pure=False)
+            self._call = client.submit(unpacked, dumps(call), key=f"call-{run}", pure=False)
 
     def carry(self, items: Sequence[Item]) -> Iterator[tuple[int, Outcome | KilledWorker]]:
         """(position, outcome) of each item as they land; KilledWorker where every worker that took it has died.
@@ -58,12 +61,18 @@ class Flight(Generic[Item, Outcome]):
         begun = 0
         while begun < len(items) or self._flying:
             self._watch.look()
-            room = max(LEAST_IN_FLIGHT, IN_FLIGHT_PER_THREAD * self._watch.threads)
+            room = self._room()
             if begun < len(items) and len(self._flying) <= room // 2:
                 stop = min(begun + room - len(self._flying), len(items))
                 self._submit(begun, items[begun:stop])
                 begun = stop
             yield from self._landing()
+
+    def _room(self) -> int:
+        """How many may be in flight."""
+        if self._resources:
+            return IN_FLIGHT_PER_RESOURCE * self._watch.slots
+        return max(LEAST_IN_FLIGHT, IN_FLIGHT_PER_THREAD * self._watch.slots)
 
     def cancel(self) -> None:
         """Let what has not begun be forgotten."""

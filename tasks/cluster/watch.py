@@ -35,8 +35,8 @@ class ClusterWatch:
         self._client, self._resources = client, resources
         self._looked_s = float("-inf")
         self._seen_s = time.monotonic()
-        self.threads = 1
-        """Threads of the workers that can take an item, at the last look."""
+        self.slots = 1
+        """How many items the workers could work at once at the last look: by their threads, or by their resources."""
 
     @property
     def is_remote(self) -> bool:
@@ -50,15 +50,18 @@ class ClusterWatch:
             return
         with self.telling():
             workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        able = [w for w in workers if all(w["resources"].get(k, 0) >= n for k, n in self._resources.items())]
-        self.threads = max(1, sum(w["nthreads"] for w in able))
+        slots = sum(self._slots(worker["nthreads"], worker["resources"]) for worker in workers)
+        self.slots = max(1, slots)
         self._looked_s = now
-        if able:
+        if slots:
             self._seen_s = now
         worker_wait_s = dask.config.get(WORKER_WAIT, 60.0)
         if now - self._seen_s > worker_wait_s:
             asked = "".join(f" with the resource {name}" for name in self._resources)
             raise no_workers(self._address, worker_wait_s=worker_wait_s, asked=asked)
+
+    def _slots(self, threads: int, resources: Mapping[str, float]) -> int:
+        return min((int(resources.get(name, 0) // asked) for name, asked in self._resources.items()), default=threads)
 
     @contextmanager
     def telling(self) -> Iterator[None]:

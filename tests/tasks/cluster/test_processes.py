@@ -37,12 +37,15 @@ def test_a_worker_added_mid_run_takes_its_share(tmp_path: Path) -> None:
     assert min(worked.count(address) for address in set(worked)) >= 10
 
 
-def test_an_item_that_kills_its_process_is_named_and_the_others_finish(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resources", [{}, {"GPU": 1}], ids=["on-any-worker", "on-workers-with-a-gpu"])
+def test_an_item_that_kills_its_process_is_named_and_the_others_finish(
+    resources: dict[str, float], tmp_path: Path
+) -> None:
     told: list[int] = []
     few_deaths = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     with dask_processes(tmp_path, environment=few_deaths) as cluster:
         for _ in range(2):
-            cluster.add_worker(nanny=True)
+            cluster.add_worker("--resources", "GPU=1", nanny=True)
         cluster.wait_for(2)
         with dask_client(scheduler=cluster.address, workers=1) as client, pytest.raises(RunFailed) as failure:
             run_each(
@@ -51,6 +54,7 @@ def test_an_item_that_kills_its_process_is_named_and_the_others_finish(tmp_path:
                 range(30),
                 shared=frozenset({7, 19}),
                 on_done=told.append,
+                resources=resources,
                 named=lambda item: f"raster.tif, block {item}",
             )
     assert failure.value.code == "E_BLOCK"
