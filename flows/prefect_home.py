@@ -33,6 +33,10 @@ _SERVICES_NOT_NEEDED = (
 )
 
 
+_START_S = 300.0
+"""A busy machine takes over a minute to lay out a new database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """How a server that stays is reached, with schedules and a dashboard."""
@@ -88,12 +92,12 @@ def prefect_api(*, home: Path, serving: Serving | None = None) -> Iterator[str]:
     command += ["--host", host, "--port", str(port), "--log-level", "error"]
     log_path = prefect_home / "server.log"
     with owned_process(command, environment=os.environ, log_path=log_path) as process:
-        ready = wait_until_ready(process, f"http://127.0.0.1:{port}/api/health", timeout_s=120)
+        ready = wait_until_ready(process, f"http://127.0.0.1:{port}/api/health", timeout_s=_START_S)
         if not ready:
             raise RunFailed(
                 "E_PREFECT",
                 "Prefect server",
-                f"the embedded server must answer within 120 s, got none; its log is {log_path}",
+                f"the embedded server must answer within {_START_S:.0f} s, got none; its log is {log_path}",
                 f"delete {prefect_home} and run again, or set PREFECT_API_URL to a server of yours",
             )
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"

@@ -18,6 +18,7 @@ from segmentation.inference.geometry import Block
 from segmentation.inference.predictor import SegmentedWindow
 from segmentation.records import RasterInput
 from tasks.cluster import run_each
+from tasks.cluster.needs import WorkerNeeds, refuse_workers_without
 from tasks.given_mask_plan import GivenMaskPlan, MaskInput
 from tasks.leftovers import remove_leftovers, sole_writer
 from tasks.mask_checks import read_given
@@ -53,6 +54,8 @@ def copy_mask(
     started = time.monotonic()
     (raster_plan,) = plan.rasters
     raster = raster_plan.raster
+    uris = (plan.mask.source.uri, raster.source.uri)
+    refuse_workers_without(client, WorkerNeeds(place.run_uri, uris, place.staging_dir))
     with sole_writer(place.run_uri):
         remove_leftovers(place.run_uri)
         place.masks.create(raster, block_px=plan.block_px)

@@ -10,7 +10,7 @@ from segmentation.errors import RunFailed
 from tasks.cluster import dask_client, inference_resources, run_each
 from tasks.segment import segment_blocks
 from tests.tasks.cluster.processes import dask_processes
-from tests.tasks.cluster.work import deadly_at, doubled, slow, worker_that_worked
+from tests.tasks.cluster.work import deadly_among, deadly_at, doubled, slow, worker_that_worked
 from tests.tasks.runs import files_of, noisy_raster, place_in, plan_of
 
 pytestmark = pytest.mark.slow
@@ -60,6 +60,25 @@ def test_an_item_that_kills_its_process_is_named_and_the_others_finish(
     assert failure.value.code == "E_BLOCK"
     assert failure.value.subject == "raster.tif, block 7; raster.tif, block 19"
     assert sorted(told) == [i for i in range(30) if i not in (7, 19)]
+
+
+def test_of_a_strip_that_kills_its_process_only_the_deadly_part_is_left(tmp_path: Path) -> None:
+    told: list[tuple[int, ...]] = []
+    no_second_try = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with dask_processes(tmp_path, environment=no_second_try) as cluster:
+        cluster.add_worker(nanny=True)
+        cluster.wait_for(1)
+        with dask_client(scheduler=cluster.address, workers=1) as client, pytest.raises(RunFailed) as failure:
+            run_each(
+                client,
+                deadly_among,
+                [(0, 1), (2, 3), (4, 5)],
+                shared=frozenset({3}),
+                on_done=told.append,
+                split=lambda strip: [(item,) for item in strip],
+            )
+    assert (failure.value.code, failure.value.subject) == ("E_BLOCK", "(3,)")
+    assert sorted(item for strip in told for item in strip) == [0, 1, 2, 4, 5]
 
 
 def test_a_cluster_that_loses_all_workers_is_waited_for_and_then_given_up(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ def deadly_at(item: int, deadly: frozenset[int]) -> int:
     return item
 
 
+def deadly_among(items: tuple[int, ...], deadly: frozenset[int]) -> tuple[int, ...]:
+    """The items, worked one after the other as the blocks of a strip are."""
+    return tuple(deadly_at(item, deadly) for item in items)
+
+
 def slow(item: int, seconds: float) -> int:
     time.sleep(seconds)
     return item
