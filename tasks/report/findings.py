@@ -304,7 +304,7 @@ def defect_detail(row: DefectRow, defect: Defect, place: Place, georeference: Ge
 def _pattern_facts(cracks: CrackSummary) -> list[Fact]:
     facts = [Fact("Crack pattern", cracks.pattern)] if cracks.pattern is not None else []
     if cracks.spacing_m is not None:
-        facts.append(Fact("Crack spacing", f"{with_unit(cracks.spacing_m, 'm')} to the nearest other crack (median)"))
+        facts.append(Fact("Crack spacing", f"{with_unit(cracks.spacing_m, 'm')} between cracks (median)"))
     return facts
 
 
