@@ -65,7 +65,8 @@ def without_noise(widths: Sequence[Floats], *, noise: float, steps: Sequence[flo
 
 def _real(excess: Floats, *, noise: Floats, weight: npt.NDArray[np.floating], places: float) -> Floats:
     """What of each excess ``(N,)`` over the mean noise does not explain."""
-    square, unexplained = excess**2, np.broadcast_to(noise**2, excess.shape)
+    # A square too small for a float would leave 0/0 where nothing varies.
+    square, unexplained = excess**2, np.broadcast_to(np.maximum(noise**2, 1e-24), excess.shape)
     known = weight > 0
     varied = max(0.0, float(np.average(square[known] - _DOUBT * unexplained[known], weights=weight[known])))
     outstanding = 1 - 2 * np.log(max(2.0, places)) * unexplained / np.maximum(square, 1e-12)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -26,6 +27,7 @@ from tasks.plan import EngineSettings, make_plan
 from tasks.publish import RunFigures, publish_run, published_run
 from tasks.report.findings import summary_sentence
 from tasks.report.record import report_schema
+from tasks.report_settings import ReportSettings, ordered_formats
 from tasks.report_survey import run_identity, write_reports
 from tasks.segment import BlockRecord, SegmentOutcome, count_classes
 from tasks.stitch import StitchOutcome, join_components
@@ -128,7 +130,10 @@ def test_the_defects_are_those_of_an_inspection_whose_model_had_made_the_same_ma
 
 def test_report_and_manifest_name_the_mask_and_no_model(pictured: Run) -> None:
     run = pictured
-    reported = write_reports(run.plan, run.place, run.measured, None, worst_count=2)
+    plan = replace(run.plan, report=ReportSettings(ordered_formats(("html", "pdf", "index")), worst_count=2))
+    reported = write_reports(
+        plan, run.place, run.measured, None, mask_files={}, workers=1, on_structure=lambda _done, _all: None
+    )
     figures = RunFigures({"copy": 1.0}, run.plan.pixels, run.plan.block_count, 0, 1, {})
     published = publish_run(run.plan, run.place, run.measured, reported, None, figures)
     folder = Path(run.place.run_uri)

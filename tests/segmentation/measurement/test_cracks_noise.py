@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segmentation.measurement.width_noise import running_median, without_noise
@@ -61,6 +61,7 @@ def test_branches_of_one_width_do_not_make_a_crack_wide_but_a_wide_branch_does()
     widths=st.lists(st.lists(st.floats(0.5, 20) | st.just(float("nan")), min_size=1, max_size=30), max_size=4),
     noise=st.floats(0, 3),
 )
+@example(widths=[[1.0]], noise=2e-260)  # its square is no float
 def test_no_width_leaves_the_range_of_the_widths_and_none_is_invented(widths: list[list[float]], noise: float) -> None:
     raw = [np.array(one) for one in widths]
     found = without_noise(raw, noise=noise, steps=[1.0] * len(raw))
