@@ -28,6 +28,11 @@ class Serving:
     folder: Path
     port: int
 
+    def is_idle(self) -> bool:
+        """Whether no run's process is left; a run that is cut short is another matter than a server that ends."""
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        return not any("engine" in " ".join(p.cmdline()) for p in below if p.is_running())
+
     def started(self) -> list[psutil.Process]:
         """What it has started, by the mark that all of it carries, and the guard."""
         below = psutil.Process(self.process.pid).children(recursive=True)
@@ -83,6 +88,7 @@ def test_an_upload_is_worked_and_nothing_is_left_when_it_ends(serving: Serving, 
     rejected = serving.folder / "out" / "spoiled" / REJECTED
     wait_for(rejected.exists, serving)
     assert "E_EMPTY" in rejected.read_text()
+    wait_for(serving.is_idle, serving)
     started = serving.started()
     assert len(started) >= 2
     listening = [c for p in started for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]

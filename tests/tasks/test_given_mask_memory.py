@@ -16,16 +16,19 @@ from tests.tasks.surveys import UTM_PLACE
 SPOTS = 24
 CHILD = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 from flows.stopwatch import peak_rss_bytes
 from tasks.cluster import dask_client
 from tests.tasks.given_masks import measured
+from tasks.report_settings import ReportSettings, ordered_formats
 from tasks.report_survey import write_reports
 
 folder = Path(sys.argv[1])
 with dask_client(scheduler=None, workers=2) as client:
     run = measured(folder, client, folder / "m.tif", block_px=2048)
-write_reports(run.plan, run.place, run.measured, None, worst_count=2)
+plan = replace(run.plan, report=ReportSettings(ordered_formats(("html", "index")), worst_count=2))
+write_reports(plan, run.place, run.measured, None, mask_files={}, workers=1, on_structure=lambda done, of: None)
 (result,) = run.measured.results
 print(json.dumps({
     "peak_bytes": peak_rss_bytes(), "projected_bytes": run.plan.memory.total_bytes,
