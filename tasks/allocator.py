@@ -1,10 +1,12 @@
-"""The C library's allocator, told to keep what the network frees for the next tile."""
+"""The memory of this process: its allocator told to keep what the network frees for the next tile, and its peak."""
 
 import ctypes
 import gc
+import resource
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _LARGE_BYTES = 1 << 30
@@ -45,3 +47,14 @@ def _told(options: Mapping[int, int]) -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(option, value) == 1 for option, value in options.items())
+
+
+def peak_rss_bytes() -> int:
+    """Largest resident size this process had so far."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # ru_maxrss begins at the parent's size there: a process inherits it when it is forked
+        peak = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        if peak is not None:
+            return int(peak.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -21,6 +21,38 @@ _SHORTEST_M = 0.15
 
 
 @dataclass(frozen=True, slots=True)
+class Railing:
+    """The shadow of a railing: a band under its handrail, and below it the stripes of its posts."""
+
+    top_share: float = 0.87
+    """Where the handrail's shadow begins, as a share of the deck's height; the stripes reach to the lower edge."""
+    post_px: float = 26.0
+    """Width of a stripe."""
+    spacing_px: float = 230.0
+    """From stripe to stripe."""
+    lean_share: float = 0.05
+    """Columns that a stripe moves on its way down, as a share of the deck's height."""
+    strength: float = 1.0
+    """1 for a clear sky; 0 for no shadow."""
+
+
+RAILING = Railing()
+"""The demo's."""
+
+
+def random_railing(rng: np.random.Generator) -> Railing:
+    """A railing as training wants it: stripes from hairlines to planks, short and across half the deck."""
+    post_px = float(np.exp(rng.uniform(np.log(3.0), np.log(45.0))))
+    return Railing(
+        top_share=float(rng.uniform(0.35, 0.9)),
+        post_px=post_px,
+        spacing_px=post_px * float(rng.uniform(2.0, 10.0)),
+        lean_share=float(rng.uniform(-0.3, 0.3)),
+        strength=float(rng.uniform(0.35, 1.0)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCrack:
     """Size of a crack to be painted."""
 
@@ -95,7 +127,7 @@ class DeckSurface:
         composite(image[part], sealant * np.float32(0.95), np.repeat(tone[..., None], 3, axis=2))
 
 
-def deck_scene(rng: np.random.Generator, *, scale: float) -> Scene:
+def deck_scene(rng: np.random.Generator, *, scale: float, railing: Railing = RAILING) -> Scene:
     """The deck; `scale` below 1 gives fewer pixels at the same GSD, with fewer and shorter cracks."""
     shape = (round(_HEIGHT_PX * scale), round(_WIDTH_PX * scale))
     canvas = Canvas(shape, GSD_M)
@@ -107,7 +139,7 @@ def deck_scene(rng: np.random.Generator, *, scale: float) -> Scene:
     canvas.take(Window(line - 60, line + 60, 0, shape[1]))
     _add_cracks(rng, canvas, scale)
     _add_rust(rng, canvas, scale)
-    _railing_shadow(canvas)
+    _railing_shadow(canvas, railing)
     footprint = box(0.0, 0.0, float(shape[1]), float(shape[0]))
     return Scene("deck", "bridge deck", "concrete", canvas.image, canvas.validity, canvas.mask, canvas.truth(footprint))
 
@@ -197,20 +229,21 @@ def _add_rust(rng: np.random.Generator, canvas: Canvas, scale: float) -> None:
                 break
 
 
-def _railing_shadow(canvas: Canvas) -> None:
+def _railing_shadow(canvas: Canvas, railing: Railing) -> None:
     height, width = canvas.shape
-    top, lean = 0.87 * height, 0.05 * height
+    top, lean, post = railing.top_share * height, railing.lean_share * height, railing.post_px
     polygons = [np.array([[top, -50.0], [top - 20, width + 50.0], [top + 50, width + 50.0], [top + 70, -50.0]])]
+    reach = max(0.1 * width, abs(lean))
     polygons += [
-        np.array([[top, col], [top, col + 26], [height + 9.0, col + 26 + lean], [height + 9.0, col + lean]])
-        for col in np.arange(-0.1 * width, 1.1 * width, 230.0)
+        np.array([[top, col], [top, col + post], [height + 9.0, col + post + lean], [height + 9.0, col + lean]])
+        for col in np.arange(-reach, width + reach, railing.spacing_px)
     ]
 
     def darken(colours: Floats, window: Window) -> None:
         opacity = np.zeros(window.shape, np.float32)
         for polygon in polygons:
             np.maximum(opacity, polygon_opacity(window, polygon, soft_px=0.0), out=opacity)
-        tint = np.array([0.52, 0.50, 0.45], np.float32)
+        tint = np.float32(railing.strength) * np.array([0.52, 0.50, 0.45], np.float32)
         colours *= 1 - opacity[..., None] * tint
 
     canvas.change(Window(int(top) - 40, height, 0, width), darken)

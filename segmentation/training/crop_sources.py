@@ -9,7 +9,7 @@ from PIL import Image
 from segmentation.classes import DEFECT_CLASSES, PixelClass
 from segmentation.inference.geometry import mirrored
 from segmentation.synthetic.crops import sample_crop
-from segmentation.synthetic.deck import deck_scene
+from segmentation.synthetic.deck import deck_scene, random_railing
 from segmentation.synthetic.truss import truss_scene
 from segmentation.training.augmentation import AREA_KEPT, DOUBTFUL, LINE_KEPT, share_of
 from segmentation.training.borders import with_borders
@@ -69,9 +69,16 @@ def scene_source(seed: tuple[int, ...], *, size_px: int, scale_range: tuple[floa
 
 
 def structure_source(seed: tuple[int, ...], *, is_deck: bool, scale_range: tuple[float, float]) -> CropSource:
-    """A painted deck or truss as the demo survey's, always the same for the same seed."""
-    paint = deck_scene if is_deck else truss_scene
-    scene = paint(np.random.default_rng(seed), scale=_STRUCTURE_SCALE)
+    """A painted deck or truss as the demo survey's, always the same for the same seed.
+
+    Its railing throws any shadow: on a small deck the demo's own stripes would be too short to be taken for cracks.
+    """
+    rng = np.random.default_rng(seed)
+    if is_deck:
+        railing = random_railing(np.random.default_rng((*seed, 1)))
+        scene = deck_scene(rng, scale=_STRUCTURE_SCALE, railing=railing)
+    else:
+        scene = truss_scene(rng, scale=_STRUCTURE_SCALE)
     labels = labels_from_mask(scene.mask)
     labels[~scene.validity] = UNKNOWN
     scene.image[~scene.validity] = np.rint(PIXEL_MEAN)  # as the predictor shows it to the net

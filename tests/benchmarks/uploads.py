@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from flows.settings import Settings
-from flows.stopwatch import peak_rss_bytes
+from tasks.allocator import peak_rss_bytes
 from tasks.child_process import free_port, owned_process
 from tasks.s3_server import embedded_s3
 

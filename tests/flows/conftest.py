@@ -18,13 +18,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect(home: Path) -> Iterator[str]:
-    """The embedded Prefect server, as the command line starts it; flows must be imported after it."""
+    """The embedded Prefect server, as the command line starts it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith("PREFECT_")]:
             patch.delenv(name)
         patch.setenv("PREFECT_PROFILES_PATH", str(home / "none.toml"))
         before = dict(os.environ)
         with prefect_api(home=home) as url:
+            # Prefect keeps the settings it saw when it was imported, which collecting the tests may have done.
+            from prefect.context import refresh_global_settings_context
+
+            refresh_global_settings_context()
             yield url
         for name in set(os.environ) - set(before):
             del os.environ[name]

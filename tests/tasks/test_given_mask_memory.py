@@ -18,7 +18,7 @@ CHILD = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from flows.stopwatch import peak_rss_bytes
+from tasks.allocator import peak_rss_bytes
 from tasks.cluster import dask_client
 from tests.tasks.given_masks import measured
 from tasks.report_settings import ReportSettings, ordered_formats
