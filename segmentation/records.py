@@ -4,6 +4,7 @@ Plain frozen data, so that each can be printed, compared, hashed and sent to a D
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from shapely.geometry.base import BaseGeometry
 
@@ -94,6 +95,16 @@ class RejectedInput:
 
 
 @dataclass(frozen=True, slots=True)
+class SurveyContent:
+    """What lay in a survey's prefix or folder when it was listed."""
+
+    name: str
+    """Names the content: 16 hex digits of the hash of names, sizes and entity tags of what makes the survey."""
+    changed_at: datetime | None
+    """When the last of it was written, by the clock of the server that keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """One flight campaign: the flow's input, pinned and checked."""
 
@@ -115,6 +126,8 @@ class Survey:
     """Inputs left out, when the operator asked to go on without them."""
     warnings: tuple[str, ...] = ()
     """What the reader of the report must know about the input."""
+    content: SurveyContent | None = None
+    """By which a newer upload is told from an older one; None where the survey was not listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +171,7 @@ class CrackMeasure:
     mean_width_mm: float
     """Mean width along it."""
     width_uncertainty_mm: float
-    """± of the widths stated, about 95 %; formula in `segmentation.measurement.cracks`."""
+    """± of the largest width, about 95 %; formula in `segmentation.measurement.cracks`."""
     width_method: str
     """``profile`` (orthogonal profiles) or ``distance`` (between the mask's edges, where profiles failed)."""
     widest_at: tuple[float, float]
@@ -183,6 +196,8 @@ class CrackMeasure:
     """Share of `length_m` that bridges gaps at which it was not seen."""
     bridged_gaps: int = 0
     """Number of those gaps."""
+    mean_width_uncertainty_mm: float | None = None
+    """± of the mean width, about 95 %: less than that of the largest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from distributed import Client
 
 from segmentation.classes import PixelClass
 from segmentation.inference.geometry import Block
+from segmentation.measurement.across_rasters import joined_across_rasters
 from segmentation.measurement.appearance import ASSUMED, CrackAppearance, pooled
 from segmentation.measurement.components import Component, ComponentPart
 from segmentation.measurement.defects import (
@@ -137,7 +138,7 @@ def measure_survey(
 def _joined(
     batches: Sequence[list[tuple[Component, MeasuredComponent]]], work: Sequence[_ComponentWork], context: _Context
 ) -> list[tuple[Component, MeasuredComponent]]:
-    """The components of all rasters, each raster's cracks joined across gaps."""
+    """The components of all rasters, their cracks joined across gaps and across rasters."""
     pieces = []
     for number, raster in enumerate(context.rasters):
         own = [m for one, batch in zip(work, batches, strict=True) if one.raster_number == number for m in batch]
@@ -148,7 +149,12 @@ def _joined(
             min_crack_length_px=context.settings.min_crack_length_px,
         )
         pieces += [(component, measured) for (component, _), measured in zip(own, joined, strict=True)]
-    return pieces
+    whole = joined_across_rasters(
+        [measured for _, measured in pieces],
+        georeferences={raster.name: raster.georeference for raster in context.rasters},
+        gap_px=context.settings.crack_gap_px,
+    )
+    return [(component, measured) for (component, _), measured in zip(pieces, whole, strict=True)]
 
 
 def _appearances(context: _Context, client: Client, work: Sequence[_ComponentWork]) -> tuple[CrackAppearance, ...]:

@@ -35,7 +35,7 @@ of 0.3 (concrete seen from a drone: 0.16 to 0.36) to 0.76 (masonry: 0.53 to 0.95
 
 _BETWEEN = CrackAppearance(blur_px=Estimate(1.0, 0.05), darkness=Estimate(1.0, 0.06))
 """How much blur and darkness differ from crack to crack of one raster, where few cracks are there to tell."""
-_BETWEEN_WEIGHT = 4
+_BETWEEN_WEIGHT = 2
 """So many cracks is that assumption worth."""
 _TELLING = 0.15
 """A crack that leaves more than this relative uncertainty tells what was assumed of it and nothing else."""

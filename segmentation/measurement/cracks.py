@@ -11,16 +11,20 @@ its largest error; a widening shorter than some 7 px along the line is flattened
 the image does not tell (low contrast, edge of the data) over more than half of the line, the mask serves instead: the
 distance between its edges across the line, capped by its distance transform. `width_method` says which.
 
-*±*, about 95 % for the largest width (nearly always right for the mean), in ground pixels and then times the GSD:
+*±*, about 95 %, of the largest width and, apart, of the mean width, in ground pixels and then times the GSD:
 
-    profile:   2 · √(0.05² + (¾ s)² + a² + (b/3)²)
-    distance:  2 · √(0.35² + scatter²), and at least a quarter of the largest width
+    profile, largest:  2 · √(0.02² + (0.6 a)² + e² + ((1 − f) m)² + (1.2 f s)² + (0.3 b)²)
+    profile, mean:     2 · √(0.02² + (0.6 a)² + e² + m²),   m = 0.5 s · √(24 px / length), at most 0.5 s
+    distance:          2 · √(0.35² + scatter²), and at least a quarter of the largest width
 
-with 0.05 px the sampling; s the noise of one width, the median of the curvature of its likelihood (noise of the
-background at both edges), of which median and shrinkage leave ¾ at most; a the σ of the widest place's width over all
-blurs and darknesses that this crack and its raster leave possible (`LineShape.spread_at`); b what was taken off the
-widest place as noise, which may have been real; 0.35 px the error of mask widths on rendered cracks, and the quarter
-because a mask may be drawn fat or thin.
+with s the noise of one width, the median of the curvature of its likelihood (noise of the background at both edges); a
+the σ of the width over all blurs and darknesses that this crack and its raster leave possible (`LineShape.spread_at`);
+m the noise of a mean over the length, since grounds are mottled over some 24 px; f the share of the widest place's
+excess over the mean that was believed and b what of it was taken off as noise, which may have been real; e what the
+places near ends and junctions may add, which no profile shows: 0.7 times their share of the line times the standard
+deviation of the widths; 0.35 px the error of mask widths on rendered cracks, and the quarter because a mask may be
+drawn fat or thin. The factors were set with cracks of two renderers in view, `tests.segmentation.measurement.rendering`
+and `tests.benchmarks.crack_scenes`; `tests.benchmarks.crack_widths` states the shares covered for any seed.
 
 *Below resolution.* A crack is below resolution where even its largest width is less than `min_width_px` times the
 GSD, or less than twice the blur (σ) where the raster is soft: a narrower line looks like the blur alone. Its
@@ -40,7 +44,7 @@ from segmentation.measurement.appearance import ASSUMED, CrackAppearance
 from segmentation.measurement.crack_graph import CrackTrace, TracedPath, crack_figures, stretches
 from segmentation.measurement.profiles import Profiles, crack_profiles, joined, unseen
 from segmentation.measurement.skeletons import GroundFrame, Path, centre_paths
-from segmentation.measurement.width_noise import running_median, without_noise
+from segmentation.measurement.width_noise import MOTTLE_PX, running_median, without_noise
 from segmentation.measurement.widths import LineShape, fitted_widths, line_shape, mask_widths
 from segmentation.records import CrackMeasure
 
@@ -48,11 +52,16 @@ Bools = npt.NDArray[np.bool_]
 Probability = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 """Probability of the class crack: float32 in [0, 1], or uint8 of which 255 is 1."""
 
-_NOISE_LEFT = 0.75
-"""What the running median and the shrinkage leave of the noise of one width, at most."""
-_REMOVED = 1 / 3
+_SAMPLING_PX = 0.02
+_SHAPE_SHARE = 0.6
+"""Error of a width per σ of it over blurs and darknesses: the misfit allowed for profiles is more than most have."""
+_MEAN_NOISE = 0.5
+_PLACE_NOISE = 1.2
+"""Noise of the widest of many places per noise of one width."""
+_REMOVED = 0.3
 """Share of what was taken off the widest place that its ± counts as σ."""
-_SAMPLING_PX = 0.05
+_UNSEEN_ENDS = 0.7
+"""Error from the places that no profile shows, per their share and the standard deviation of the widths."""
 _DISTANCE_PX = 0.35
 _RESOLVED_BLURS = 2.0
 """A line narrower than this many σ of blur looks like the blur alone."""
@@ -240,17 +249,16 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
         width, places = by_profile[told], points[told]
         seen = np.concatenate([path.fwhm_px[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
         removed = np.concatenate([path.removed_m[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
-        shape_px = trace.shape.spread_at(float(seen[width.argmax()]))
-        variance = (_SAMPLING_PX**2 + shape_px**2) * trace.gsd_m**2 + (_NOISE_LEFT * trace.noise_m) ** 2
-        variance += (_REMOVED * float(removed[width.argmax()])) ** 2
-        uncertainty_m = 2 * float(np.sqrt(variance))
+        uncertainty_m, of_mean_m = _uncertainty_m(
+            trace, width, removed, seen, length_m=length_m, told_share=told.sum() / told.size
+        )
     else:
         where = np.isfinite(by_distance)
         where &= core if (core & where).any() else True
         width, places = by_distance[where], points[where]
         scatter = 1.4826 * float(np.median(np.abs(width - np.median(width))))
         uncertainty_m = 2 * float(np.hypot(_DISTANCE_PX * trace.gsd_m, scatter))
-        uncertainty_m = max(uncertainty_m, float(width.max()) / 4)
+        uncertainty_m = of_mean_m = max(uncertainty_m, float(width.max()) / 4)
     widest = int(width.argmax())
     figures = crack_figures(trace, pieces, by_profile=use_profile)
     return CrackMeasure(
@@ -269,7 +277,29 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
         branches=figures.branches,
         ends=figures.ends,
         junction_count=figures.junctions,
+        mean_width_uncertainty_mm=of_mean_m * 1e3,
     )
+
+
+def _uncertainty_m(
+    trace: CrackTrace, width: Floats, removed: Floats, seen: Floats, *, length_m: float, told_share: float
+) -> tuple[float, float]:
+    """± of the largest and of the mean width by profile, in metres, as the module says.
+
+    `width` and `removed` in metres and `seen` in pixels are ``(N,)`` of the places that a profile shows.
+    """
+    widest = int(width.argmax())
+    mean_m = float(width.mean())
+    excess_m, removed_m = float(width[widest]) - mean_m, float(removed[widest])
+    believed = excess_m / (excess_m + removed_m) if excess_m + removed_m > 0 else 0.0
+    length_px = max(length_m * told_share / trace.gsd_m, 1.0)
+    of_mean = _MEAN_NOISE * trace.noise_m * min(1.0, (MOTTLE_PX / length_px) ** 0.5)
+    ends = _UNSEEN_ENDS * (1 - told_share) * float(width.std())
+    shapes = (trace.shape.spread_at(float(seen[widest])), trace.shape.spread_at(float(np.median(seen))))
+    shared = [(_SAMPLING_PX**2 + (_SHAPE_SHARE * one) ** 2) * trace.gsd_m**2 + ends**2 for one in shapes]
+    at_widest = shared[0] + ((1 - believed) * of_mean) ** 2
+    at_widest += (_PLACE_NOISE * believed * trace.noise_m) ** 2 + (_REMOVED * removed_m) ** 2
+    return 2 * float(np.sqrt(at_widest)), 2 * float(np.sqrt(shared[1] + of_mean**2))
 
 
 def _longest_profile(trace: CrackTrace, masks: list[Bools], use_profile: bool) -> tuple[tuple[float, float], ...]:

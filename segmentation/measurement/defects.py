@@ -199,9 +199,11 @@ def cut_and_measure(
     chance = probability[DEFECT_CLASSES.index(component.pixel_class)]
     origin = (window.row_start, window.col_start)
     cut = _Cut(component, pixels, place, chance, window, scale, georeference, raster_name, index)
+    # A speck over the seam of two rasters counts in the one that owns its first pixel.
+    is_own = cut_off or bool(owned[component.anchor[0] - window.row_start, component.anchor[1] - window.col_start])
     if component.pixel_class == PixelClass.RUST:
         if component.area_px < min_rust_area_px:
-            return MeasuredComponent(omitted_rust=1, omitted_area_m2=cut.area_m2(pixels & owned))
+            return MeasuredComponent(omitted_rust=int(is_own), omitted_area_m2=cut.area_m2(pixels & owned))
         return cut.rust()
     trace = trace_crack(
         pixels,
@@ -214,8 +216,8 @@ def cut_and_measure(
     length_m = sum(float(path.piece_m.sum()) for path in trace.paths)
     if not cut_off and length_m < min_crack_length_px * scale.gsd_m:
         return MeasuredComponent(
-            omitted_cracks=1,
-            omitted_length_m=length_m,
+            omitted_cracks=int(is_own),
+            omitted_length_m=length_m * np.count_nonzero(pixels & owned) / np.count_nonzero(pixels),
             omitted_area_m2=cut.area_m2(pixels & owned),
             short_cracks=cut.crack(trace, min_width_px=min_width_px).defects,
         )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import cKDTree
 from shapely.geometry import MultiLineString
 
@@ -18,6 +19,8 @@ from segmentation.georeference import Floats, Georeference
 from segmentation.measurement.defects import MeasuredComponent
 from segmentation.measurement.merging import merged_defect, put_together, to_lonlat
 from segmentation.records import CrackEnd, Defect
+
+Ints = npt.NDArray[np.intp]
 
 _BESIDE_PX = 2.0
 _BESIDE_SHARE = 0.25
@@ -44,29 +47,55 @@ def bridges(ends: Sequence[Sequence[CrackEnd]], *, georeference: Georeference, g
         return ()
     scale = georeference.centre_scale()
     matrix = np.array([[scale.east_per_row_m, scale.north_per_row_m], [scale.east_per_col_m, scale.north_per_col_m]])
-    places = np.array([(end.row, end.col) for end in flat]) @ matrix / scale.gsd_m
-    heading = np.radians([end.heading_deg for end in flat])
+    found = matched_ends(
+        np.array([(end.row, end.col) for end in flat]) @ matrix / scale.gsd_m,
+        np.array([end.heading_deg for end in flat]),
+        owner=owner,
+        apart=owner,
+        keys=[_key(end) for end in flat],
+        gap_px=gap_px,
+    )
+    return tuple(
+        Bridge(gap * scale.gsd_m, flat[one], flat[other], (int(owner[one]), int(owner[other])))
+        for one, other, gap in found
+    )
+
+
+def matched_ends(
+    places: Floats,
+    headings_deg: Floats,
+    *,
+    owner: Ints,
+    apart: Ints,
+    keys: Sequence[tuple[object, ...]],
+    gap_px: float,
+) -> list[tuple[int, int, float]]:
+    """Pairs of ends that go on as each other, by their numbers, and the gap between them in ground pixels.
+
+    `places` ``(N, 2)`` are (east, north) in ground pixels; `owner` ``(N,)`` the crack of each end; ends of one number
+    in `apart` ``(N,)`` are never joined. The same pairs for any order of the ends, whose `keys` part them.
+    """
+    heading = np.radians(headings_deg)
     ways = np.stack([np.cos(heading), np.sin(heading)], axis=1)
     pairs = cKDTree(places).query_pairs(gap_px, output_type="ndarray")
-    pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
+    pairs = pairs[(apart[pairs[:, 0]] != apart[pairs[:, 1]]) & (owner[pairs[:, 0]] != owner[pairs[:, 1]])]
     gap, beside, fit = _fit(places, ways, pairs)
     order = sorted(
         np.flatnonzero(fit).tolist(),
-        key=lambda k: (round(float(gap[k] + 2 * beside[k]), 9), *sorted((_key(flat[i])) for i in pairs[k])),
+        key=lambda k: (round(float(gap[k] + 2 * beside[k]), 9), *sorted(keys[i] for i in pairs[k])),
     )
-    root = list(range(len(ends)))
+    root = list(range(int(owner.max()) + 1))
     used: set[int] = set()
     chosen = []
     for k in order:
-        one, other = sorted((int(i) for i in pairs[k]), key=lambda i: _key(flat[i]))
+        one, other = sorted((int(i) for i in pairs[k]), key=lambda i: keys[i])
         roots = _root(root, int(owner[one])), _root(root, int(owner[other]))
         if one in used or other in used or roots[0] == roots[1]:
             continue
         used |= {one, other}
         root[max(roots)] = min(roots)
-        cracks = int(owner[one]), int(owner[other])
-        chosen.append(Bridge(float(gap[k]) * scale.gsd_m, flat[one], flat[other], cracks))
-    return tuple(chosen)
+        chosen.append((one, other, float(gap[k])))
+    return chosen
 
 
 def joined_cracks(

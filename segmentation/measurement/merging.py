@@ -46,6 +46,9 @@ def _merged_measure(measures: Sequence[CrackMeasure]) -> CrackMeasure:
         mean_width_mm=float(np.average([measure.mean_width_mm for measure in told], weights=lengths)),
         median_width_mm=_median([(m.median_width_mm, m.length_m) for m in told if m.median_width_mm is not None]),
         width_uncertainty_mm=max(measure.width_uncertainty_mm for measure in told),
+        mean_width_uncertainty_mm=max(
+            (m.mean_width_uncertainty_mm for m in told if m.mean_width_uncertainty_mm is not None), default=None
+        ),
         resolvable_width_mm=max(measure.resolvable_width_mm for measure in told),
         orientation_deg=_orientation_deg(branches),
         tortuosity=_tortuosity(branches),

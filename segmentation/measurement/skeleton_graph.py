@@ -28,6 +28,8 @@ _ONE_JUNCTION_HALF_WIDTHS = 1.5
 """Junctions nearer than 1.5 half-widths lie in the body of one."""
 _JUNCTION_PX = 2.0
 """Junction pixels this near are one junction."""
+_ONE_JUNCTION_PX = 5.0
+"""So are, once spurs are gone, the two junctions of thin lines that cross askew."""
 
 
 @dataclass(slots=True)
@@ -212,7 +214,7 @@ def pruned(branches: list[Branch], rim: cKDTree) -> tuple[list[Branch], dict[int
         branches = [branch for number, branch in enumerate(branches) if number not in spurs]
     # Two lines that cross askew are seen as two junctions inside the width they share.
     branches = _with_whole_junctions(
-        _joined(branches), lambda place: max(_JUNCTION_PX, _ONE_JUNCTION_HALF_WIDTHS * float(rim.query(place)[0]))
+        _joined(branches), lambda place: max(_ONE_JUNCTION_PX, _ONE_JUNCTION_HALF_WIDTHS * float(rim.query(place)[0]))
     )
     branches = _joined(branches)
     return branches, degrees_of(branches)

@@ -137,7 +137,7 @@ def _path(
         typical = float(np.median(half_width))
         for from_end, end, is_open in ((along, 0, open_ends[0]), (along[-1] - along, -1, open_ends[1])):
             # Within a width of an open end profiles miss the line's side; near a junction, they cross the other branch.
-            at_end = min(2 * typical + 3, 0.3 * along[-1])
+            at_end = min(2 * typical + 1, 0.3 * along[-1])
             core &= from_end > (at_end if is_open else 2 * max(float(half_width[end]), typical) + 1)
     ends = (branch.start, branch.stop)
     return Path(
@@ -158,9 +158,9 @@ def _smooth_open(
     line = _smoothed(kept)
     look_back = max(6, 2 * cut)
     if open_ends[0]:
-        line = np.concatenate([_led_on(line[::-1], look_back, reach, pixels, frame)[::-1], line])
+        line = np.concatenate([_led_on(line[::-1], look_back, reach, first + 0.5, pixels, frame)[::-1], line])
     if open_ends[1]:
-        line = np.concatenate([line, _led_on(line, look_back, reach, pixels, frame)])
+        line = np.concatenate([line, _led_on(line, look_back, reach, len(points) - last + 0.5, pixels, frame)])
     return line
 
 
@@ -174,8 +174,11 @@ def _smoothed(points: Floats) -> Floats:
     return smooth
 
 
-def _led_on(line: Floats, look_back: int, reach: float, pixels: Bools, frame: GroundFrame) -> Floats:
-    """The point ``(1, 2)`` at which the line, led on straight, leaves the crack's pixels."""
+def _led_on(line: Floats, look_back: int, reach: float, least: float, pixels: Bools, frame: GroundFrame) -> Floats:
+    """The point ``(1, 2)`` at which the line, led on straight, leaves the crack's pixels.
+
+    It is at least `least` ahead: a thin line of pixels that touch by corners is left and entered again.
+    """
     direction = line[-1] - line[max(len(line) - 1 - look_back, 0)]
     norm = float(np.hypot(*direction))
     if norm == 0.0:
@@ -184,6 +187,7 @@ def _led_on(line: Floats, look_back: int, reach: float, pixels: Bools, frame: Gr
     places = frame.pixel(line[-1] + ahead[:, None] * (direction / norm))
     inside = map_coordinates(pixels.view(np.uint8), places.T, output=np.float32, order=1, mode="constant") >= 0.5
     leaves = int(np.argmin(inside)) if not inside.all() else round((2 * reach) / 0.125)
+    leaves = max(leaves, min(round(least / 0.125), ahead.size - 1))
     led_on: Floats = line[-1:] + ahead[leaves] * (direction / norm)
     return led_on if leaves > 0 else line[:0]
 

@@ -5,12 +5,13 @@
 *Noise removed.* The largest of many noisy widths is larger than the crack is anywhere. So what a width exceeds the mean
 of its line by, d, counts only as far as noise does not explain it: it becomes f · d with the larger of
 
-    f = S² / (S² + s²),   S² = max(0, mean of d² along the line − 1.3 s²)     the line as a whole varies
-    f = 1 − λ²s² / d²,    λ² = 2 ln N                                         this place stands out
+    f = S⁴ / (S⁴ + s⁴),     S² = max(0, mean of d² along the line − 1.5 s²)     the line as a whole varies
+    f = 1 − (λ²s² / d²)²,   λ² = 4 ln N                                         this place stands out
 
-s being the noise of one width and N the number of independent places, one per 7 px. The first is the Wiener filter of a
-line whose widths really vary, the second the shrinkage of James and Stein with the threshold that the largest of N
-errors reaches: without either, an even crack keeps its mean, and not its largest error. The means of a crack's branches
+s being the noise of one width and N the number of independent places, one per 7 px. The first is a Wiener filter of a
+line whose widths really vary, the second a shrinkage as that of James and Stein with a threshold of √2 times what the
+largest of N errors reaches; both with their squares squared, so that what is doubtful goes and what stands out clearly
+stays whole. Without either, an even crack keeps its mean, and not its largest error. The means of a crack's branches
 are brought to the mean of the crack in the same way, each with the noise s · √(24 px / its length), since grounds are
 mottled over some 24 px.
 """
@@ -25,9 +26,9 @@ from segmentation.georeference import Floats
 
 RUNNING_PX = 7
 """Length of line over which a width is stated."""
-_MOTTLE_PX = 24
+MOTTLE_PX = 24
 """Length of line over which the ground beside it deceives all widths alike."""
-_DOUBT = 1.3
+_DOUBT = 1.5
 """So many times its noise must a line's widths vary by before any of it counts as real."""
 
 
@@ -54,7 +55,7 @@ def without_noise(widths: Sequence[Floats], *, noise: float, steps: Sequence[flo
     means = np.array([np.nanmean(widths[n]) for n in shown])
     length_px = np.array([np.count_nonzero(np.isfinite(widths[n])) * steps[n] for n in shown])
     whole = float(np.average(means, weights=length_px))
-    of_mean = noise * np.minimum(1.0, np.sqrt(_MOTTLE_PX / length_px))
+    of_mean = noise * np.minimum(1.0, np.sqrt(MOTTLE_PX / length_px))
     levels = whole + _real(means - whole, noise=of_mean, weight=length_px, places=len(shown))
     for n, mean, level, length in zip(shown, means, levels, length_px, strict=True):
         excess = widths[n] - mean
@@ -69,6 +70,6 @@ def _real(excess: Floats, *, noise: Floats, weight: npt.NDArray[np.floating], pl
     square, unexplained = excess**2, np.broadcast_to(np.maximum(noise**2, 1e-24), excess.shape)
     known = weight > 0
     varied = max(0.0, float(np.average(square[known] - _DOUBT * unexplained[known], weights=weight[known])))
-    outstanding = 1 - 2 * np.log(max(2.0, places)) * unexplained / np.maximum(square, 1e-12)
-    kept: Floats = excess * np.maximum(varied / (varied + unexplained), outstanding)
+    outstanding = 1 - (4 * np.log(max(2.0, places)) * unexplained / np.maximum(square, 1e-12)) ** 2
+    kept: Floats = excess * np.maximum(varied**2 / (varied**2 + unexplained**2), outstanding)
     return kept

@@ -29,10 +29,15 @@ Bools = npt.NDArray[np.bool_]
 Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
 
-_BLURS_PX = np.geomspace(0.45, 2.5, 36)
-"""Blurs that are tried, 5 % apart."""
-_DARKNESSES = np.geomspace(0.1, 0.95, 36)
-"""Darknesses that are tried, 6 % apart."""
+_BLURS_PX = np.geomspace(0.45, 2.5, 106)
+"""Blurs that are tried, 1.6 % apart; every third of them at first."""
+_DARKNESSES = np.geomspace(0.1, 0.95, 106)
+"""Darknesses that are tried, 2.1 % apart; every third of them at first."""
+_COARSE = slice(None, None, 3)
+_MOST_TRIED = 36
+"""Blurs, or darknesses, that are tried at once."""
+_UNLIKELY = 1e-8
+"""Share of the greatest likelihood below which nothing is looked for."""
 _WIDTHS = 12
 """Widths that a mean profile is compared with, for each blur about the one that its full width speaks for."""
 _FINE_WIDTHS_PX = np.concatenate([np.arange(0.1, 4.0, 0.1), np.arange(4.0, 12.3, 0.25)])
@@ -42,8 +47,10 @@ _BIN_EDGES_PX = np.arange(1.5, 13.1, 0.5)
 _MOST_BINS = 4
 _LEAST_MISFIT = 0.02
 """Share of the darkness by which a real profile differs from an ideal one at best."""
-_MEAN_MISFIT = 0.03
+_MEAN_MISFIT = 0.02
 """The same for mean profiles, whose places are not quite alike."""
+_DOUBT = 16.0
+"""The ± counts the misfit of a mean profile as four times that: a mottled ground may look like another blur."""
 _OWN_DARKNESS_SPREAD = 0.10
 """How much the darkness differs along one crack."""
 _TELLING_BLURS = 4.0
@@ -76,25 +83,56 @@ def line_shape(profiles: Profiles, core: Bools, prior: CrackAppearance) -> LineS
     if seen.size == 0:
         none = np.empty(0)
         return LineShape(prior.blur_px.value, prior.darkness.value, prior, none, none)
-    r = _DARKNESSES.astype(np.float32)
-    likelihood = np.zeros((_BLURS_PX.size, r.size))
-    widths = []
-    for number, mean, error, part in zip(bins.tolist(), means, noise, share, strict=True):
-        width, boxes, squares = _bin_boxes(number)
-        chi = float(mean @ mean) - 2 * (boxes @ mean.astype(np.float32))[..., None] * r + squares[..., None] * r**2
-        chi *= -0.5 * ACROSS_STEP_PX * part / error**2
-        # Thin cracks are as likely as wide ones by their ratio, not by their difference: weight 1 / width.
-        weight = np.exp(chi - chi.max()) * ((width[:, 1:2] - width[:, :1]) / width)[..., None]
-        total = np.maximum(weight.sum(axis=1), np.float32(1e-30))
-        widths.append(np.einsum("swr,sw->sr", weight, width) / total)
-        likelihood += np.log(total)
-    posterior = _normal(likelihood + _log_prior(prior))
-    spread = [_moments(width.astype(np.float64), posterior)[1] for width in widths]
-    blur, darkness = _estimates(posterior)
-    own_blur, own_darkness = _estimates(_normal(likelihood))
+    told = _Told(bins, means, noise, share)
+    coarse, _ = told.likelihood(_COARSE, _COARSE)
+    blurs, darknesses = _likely(coarse + _log_prior(prior, _COARSE, _COARSE))
+    likelihood, widths = told.likelihood(blurs, darknesses)
+    posterior = _normal(likelihood + _log_prior(prior, blurs, darknesses))
+    doubtful = _normal(likelihood / _DOUBT + _log_prior(prior, blurs, darknesses))
+    spread = [_moments(width, doubtful)[1] for width in widths]
+    blur, darkness = _estimates(posterior, blurs, darknesses)
     if share[seen >= _TELLING_BLURS * blur.value].sum() < 0.5:
-        own_blur, own_darkness = Estimate(own_blur.value, 1.0), Estimate(own_darkness.value, 1.0)
-    return LineShape(blur.value, darkness.value, CrackAppearance(own_blur, own_darkness), seen, np.array(spread))
+        own = CrackAppearance(Estimate(blur.value, 1.0), Estimate(darkness.value, 1.0))
+    else:
+        blurs, darknesses = _likely(coarse)
+        own = CrackAppearance(*_estimates(_normal(told.likelihood(blurs, darknesses)[0]), blurs, darknesses))
+    return LineShape(blur.value, darkness.value, own, seen, np.array(spread))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Mean profiles of places of like full width, as `_means` gives them."""
+
+    bins: Ints
+    means: Floats
+    noise: Floats
+    share: Floats
+
+    def likelihood(self, blurs: slice, darknesses: slice) -> tuple[Floats, list[Floats]]:
+        """Log likelihood ``(S, R)`` of the blurs and darknesses chosen, and what the width of each bin is there."""
+        r = _DARKNESSES[darknesses].astype(np.float32)
+        total, widths = np.zeros((_BLURS_PX[blurs].size, r.size)), []
+        for number, mean, error, part in zip(self.bins.tolist(), self.means, self.noise, self.share, strict=True):
+            width, boxes, squares = (table[blurs] for table in _bin_boxes(number))
+            chi = float(mean @ mean) - 2 * (boxes @ mean.astype(np.float32))[..., None] * r + squares[..., None] * r**2
+            chi *= -0.5 * ACROSS_STEP_PX * part / error**2
+            # Thin cracks are as likely as wide ones by their ratio, not by their difference: weight 1 / width.
+            weight = np.exp(chi - chi.max()) * ((width[:, 1:2] - width[:, :1]) / width)[..., None]
+            over_widths = np.maximum(weight.sum(axis=1), np.float32(1e-30))
+            widths.append((np.einsum("swr,sw->sr", weight, width) / over_widths).astype(np.float64))
+            total += np.log(over_widths)
+        return total, widths
+
+
+def _likely(log_weight: Floats) -> tuple[slice, slice]:
+    """The blurs and darknesses about the greatest of the coarse weights ``(S, R)``, as fine as can be tried at once."""
+    found = []
+    for axis, count in ((1, _BLURS_PX.size), (0, _DARKNESSES.size)):
+        best = log_weight.max(axis=axis)
+        at = np.flatnonzero(best > best.max() + np.log(_UNLIKELY))
+        first, last = max(3 * int(at[0]) - 3, 0), min(3 * int(at[-1]) + 3, count - 1)
+        found.append(slice(first, last + 1, -(-(last + 1 - first) // _MOST_TRIED)))
+    return found[0], found[1]
 
 
 def _means(profiles: Profiles, core: Bools) -> tuple[Ints, Floats, Floats, Floats, Floats]:
@@ -122,10 +160,10 @@ def _means(profiles: Profiles, core: Bools) -> tuple[Ints, Floats, Floats, Float
     return chosen, np.array(seen), np.array(means).reshape(-1, ACROSS_PX.size), np.array(noise), share
 
 
-def _log_prior(prior: CrackAppearance) -> Floats:
-    """``(S, R)`` on the grid of blurs and darknesses."""
-    blur = -0.5 * (np.log(_BLURS_PX / prior.blur_px.value) / prior.blur_px.spread) ** 2
-    darkness = -0.5 * (np.log(_DARKNESSES / prior.darkness.value) / prior.darkness.spread) ** 2
+def _log_prior(prior: CrackAppearance, blurs: slice, darknesses: slice) -> Floats:
+    """``(S, R)`` of the blurs and darknesses chosen."""
+    blur = -0.5 * (np.log(_BLURS_PX[blurs] / prior.blur_px.value) / prior.blur_px.spread) ** 2
+    darkness = -0.5 * (np.log(_DARKNESSES[darknesses] / prior.darkness.value) / prior.darkness.spread) ** 2
     total: Floats = blur[:, None] + darkness
     return total
 
@@ -141,10 +179,10 @@ def _moments(values: Floats, weight: Floats) -> tuple[float, float]:
     return mean, float(np.sqrt(max((((values - mean) ** 2) * weight).sum(), 0.0)))
 
 
-def _estimates(weight: Floats) -> tuple[Estimate, Estimate]:
+def _estimates(weight: Floats, blurs: slice, darknesses: slice) -> tuple[Estimate, Estimate]:
     """Blur and darkness; a grid's step is the least they are uncertain by."""
     found = []
-    for grid, one in ((_BLURS_PX, weight.sum(axis=1)), (_DARKNESSES, weight.sum(axis=0))):
+    for grid, one in ((_BLURS_PX[blurs], weight.sum(axis=1)), (_DARKNESSES[darknesses], weight.sum(axis=0))):
         mean, spread = _moments(np.log(grid), one)
         found.append(Estimate(float(np.exp(mean)), max(spread, 0.3 * float(np.log(grid[1] / grid[0])))))
     return found[0], found[1]
