@@ -1,7 +1,9 @@
 """The command `spanscan`: one way in. Results on stdout, everything else on stderr, no traceback at a user."""
 
 from flows.command import app, command
+from flows.compare_commands import compare, history
 from flows.model_commands import compile_model, evaluate, models, train
+from flows.review_command import review
 from flows.survey_commands import check, demo, inspect, measure, plan
 from flows.upload_commands import serve, status, sweep, watch
 from tasks.allocator import share_one_arena
@@ -20,6 +22,9 @@ for function in (
     sweep,
     serve,
     status,
+    review,
+    compare,
+    history,
 ):
     command(function)
 

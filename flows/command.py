@@ -37,6 +37,7 @@ _AFTER_INTERRUPT = {
     "measure": "finished blocks are kept, the same command goes on from them",
     "train": "the last checkpoint is kept, the same command goes on from it",
     "watch": "messages that were not recorded come again",
+    "review": "every decision that was made is saved",
     "serve": "finished blocks of runs under way are kept, the same command goes on from them",
 }
 

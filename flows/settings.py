@@ -8,15 +8,18 @@ import psutil
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flows.container_limits import cores, memory_left_bytes
 from tasks.report_settings import FORMATS, ordered_formats
 
 
 def _memory_share() -> int:
-    return int(psutil.virtual_memory().available * 0.8)
+    # In a container psutil tells of the whole machine.
+    return int(min(psutil.virtual_memory().available, memory_left_bytes()) * 0.8)
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(seen, cores())))
 
 
 class Settings(BaseSettings):
@@ -62,9 +65,19 @@ class Settings(BaseSettings):
         le=86400,
         description="least wait after the first failed run; it doubles and is spread by up to half",
     )
-    sweep_cron: str = Field("*/15 * * * *", description="when `spanscan serve` sweeps the inbox")
+    sweep_cron: str = Field("*/4 * * * *", description="when `spanscan serve` sweeps the inbox")
     serve_host: str = Field("127.0.0.1", description="address on which `spanscan serve` offers its dashboard")
     serve_port: int = Field(4200, ge=1, le=65535, description="port of that dashboard")
+    progress_every_s: float = Field(
+        15.0, ge=1, le=3600, description="seconds between two updates of a run's progress in Prefect and metrics_file"
+    )
+    metrics_file: Path | None = Field(
+        None,
+        description="file in which the run of this machine leaves its figures for Prometheus: *.prom in the folder of "
+        "the node exporter's textfile collector; unset: none",
+    )
+    review_host: str = Field("127.0.0.1", description="address on which `spanscan review` offers its page")
+    review_port: int = Field(4280, ge=0, le=65535, description="port of that page; 0: any that is free")
     scheduler: str | None = Field(
         None, description="Dask scheduler, tcp://host:port or tls://host:port; unset: this process"
     )
@@ -98,8 +111,9 @@ class Settings(BaseSettings):
         None, description="1-based bands of red, green, blue, as a JSON list; unset: by colour interpretation"
     )
     max_raster_px: int = Field(10**11, ge=10**6, description="pixels of one raster")
-    max_input_block_bytes: int = Field(
-        512 * 2**20, ge=2**20, description="decoded bytes of one strip or tile of a file"
+    max_input_block_bytes: int = Field(64 * 2**20, ge=2**20, description="decoded bytes of one strip or tile of a file")
+    max_input_read_s: float = Field(
+        30.0, ge=1, le=3600, description="seconds that one step of reading an uploaded raster may take"
     )
     max_input_ratio: float = Field(5000.0, ge=10, description="decoded bytes per byte of a file")
     max_rasters: int = Field(10_000, ge=1, description="rasters of one survey")
@@ -135,6 +149,16 @@ class Settings(BaseSettings):
         description="files that are published, as a JSON list: html, pdf (one per structure), index, geojson, csv, "
         "geoparquet, geopackage, stac, pyramid, cog; report.json of each structure, masks.zarr and manifest.json "
         "always are, since other programs read them",
+    )
+    max_registration_shift_share: float = Field(
+        0.25, gt=0, le=0.5, description="greatest shift between two surveys, as a share of the structure's shorter side"
+    )
+    max_registration_rotation_deg: float = Field(5.0, gt=0, le=45, description="greatest rotation between two surveys")
+    max_registration_scale_change: float = Field(
+        0.06, gt=0, le=0.5, description="greatest |scale - 1| between two surveys"
+    )
+    max_registration_residual_px: float = Field(
+        3.0, gt=0, le=50, description="greatest residual of a registration, in pixels of the coarser survey"
     )
     worst_count: int = Field(12, ge=1, le=100, description="defects pictured in each report")
     evaluation_widths_px: tuple[float, ...] = Field(

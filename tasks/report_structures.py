@@ -7,10 +7,10 @@ run is sent to it once; a result is sent when its turn comes; only checksums com
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 from segmentation.errors import RunFailed, SpanscanError
@@ -19,6 +19,7 @@ from tasks.child_process import die_with_parent
 from tasks.output_files import OutputFiles
 from tasks.report.document import structure_report
 from tasks.report.record import report_json
+from tasks.report.review import StructureReview
 from tasks.report.structure_html import structure_html
 from tasks.report.structure_pdf import structure_pdf
 from tasks.report_settings import ReportSettings
@@ -42,6 +43,8 @@ class ReportContext:
     seam_proof: str
     """The seam proof in a sentence."""
     settings: ReportSettings
+    reviews: Mapping[str, StructureReview] = field(default_factory=dict)
+    """What a person decided, by the structure's id, where the report is issued anew; the results are reviewed ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ def _write(result: StructureResult, context: ReportContext, pictures: StoredPict
     files = OutputFiles(context.place.storage)
     folder = f"structures/{result.structure.slug}"
     georeferences = {raster.name: raster.georeference for raster in context.rasters}
-    data = report_json(result, run=context.run, georeferences=georeferences)
+    review = context.reviews.get(result.structure.id)
+    data = report_json(result, run=context.run, georeferences=georeferences, review=review)
     uri = files.write_json(f"{folder}/report.json", data)
     settings = context.settings
     if settings.wants("html") or settings.wants("pdf"):
@@ -110,6 +114,7 @@ def _write(result: StructureResult, context: ReportContext, pictures: StoredPict
             seam_proof=context.seam_proof,
             worst_count=settings.worst_count,
             max_html_bytes=MAX_HTML_BYTES,
+            review=review,
         )
         if settings.wants("pdf"):
             uri = files.write(f"{folder}/report.pdf", structure_pdf(document), "application/pdf")

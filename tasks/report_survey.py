@@ -13,6 +13,7 @@ from tasks.output_files import OutputFiles
 from tasks.plan import RunPlan
 from tasks.report.index import FileLink, render_index_html
 from tasks.report_structures import ReportContext, write_structures
+from tasks.review.kept_results import KeptRun, standards_content, write_kept_results
 from tasks.run_place import RunPlace
 from tasks.seam_proof import SeamProof
 from tasks.stored_pictures import StoredPictures
@@ -51,6 +52,8 @@ def write_reports(
     files.sha256.update(mask_files)
     for written in structures:
         files.sha256.update(written.sha256)
+    kept = KeptRun(run, rasters, context.seam_proof, plan.measure, plan.report, standards_content(plan.measure))
+    write_kept_results(files, kept, measured.results)
     links = write_run_layers(files, plan, place, measured, run)
     if plan.report.wants("index"):
         links = (*links, *_mask_links(plan, files), _MANIFEST)

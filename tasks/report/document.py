@@ -26,6 +26,7 @@ from tasks.report.origin import origin_fact
 from tasks.report.overview_figures import Overview, OverviewFigure, overview_of
 from tasks.report.pictures import Picture, RasterPictures, native_pictures
 from tasks.report.places import frames_of, native_window, places_of
+from tasks.report.review import ReviewSection, StructureReview, review_section
 from tasks.report.severity import Severity, unseen_reason, worst_severity
 from tasks.report.tables import ComponentRow, LimitRow, component_rows, limit_rows
 from tasks.report.wording import clean_text, coverage_text, number_text, with_unit
@@ -104,6 +105,8 @@ class StructureReport:
     warnings: tuple[str, ...]
     glossary: tuple[tuple[str, str], ...]
     run: RunIdentity
+    review: ReviewSection | None = None
+    """What a person decided, and the machine's figures beside the reviewed ones; None in the machine's own report."""
 
     @property
     def worst_numbers(self) -> frozenset[int]:
@@ -120,13 +123,16 @@ def structure_report(
     seam_proof: str | None,
     worst_count: int,
     max_html_bytes: int,
+    review: StructureReview | None = None,
 ) -> StructureReport:
     """What is said of one structure, with pictures small enough for an HTML file of at most `max_html_bytes`.
 
-    `georeferences` holds the run's rasters by name; `pictures` is None where only a mask was measured; `seam_proof` is
-    a sentence. Raises KeyError for a defect of an unknown raster, ValueError where the pictures do not fit.
+    With `review` the `result` is the reviewed one. `georeferences` holds the run's rasters by name; `pictures` is None
+    where only a mask was measured; `seam_proof` is a sentence. Raises KeyError for a defect of an unknown raster,
+    ValueError where the pictures do not fit.
     """
     reason = unseen_reason(result)
+    section = review_section(result, review, run) if review is not None else None
     defects = result.defects if reason is None else ()
     numbered = list(enumerate(defects, start=1))
     budget = _budget(len(defects), min(worst_count, len(defects)), georeferences, max_html_bytes=max_html_bytes)
@@ -160,10 +166,10 @@ def structure_report(
     ]
     return StructureReport(
         title=clean_text(result.structure.name) or clean_text(result.structure.id),
-        facts=title_facts(result, run),
+        facts=(*title_facts(result, run), *(section.facts if section is not None else ())),
         severity=worst_severity(result),
         reason=clean_text(reason) if reason is not None else None,
-        sentence=summary_sentence(result, run),
+        sentence=("As reviewed: " if section is not None and section.pairs else "") + summary_sentence(result, run),
         key_facts=tuple(key_facts(result, run)),
         grades=tuple(grade_rows(result)),
         states=tuple(grade_states(result)),
@@ -183,6 +189,7 @@ def structure_report(
         warnings=_warnings(result, run),
         glossary=tuple(glossary(run)),
         run=run,
+        review=section,
     )
 
 

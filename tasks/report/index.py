@@ -47,11 +47,15 @@ def render_index_html(
     pictures: RasterPictures | None,
     formats: Sequence[str],
     pictured_count: int,
+    review: str = "",
+    machine_index: str = "",
 ) -> str:
     """The survey's overview as one self-contained HTML page; links go to ``structures/<slug>/report.html`` and so on.
 
     `formats` are those of html, pdf and json that each structure has a report in; `pictured_count` is the number of its
     defects, worst first, that it shows under ``#defect-1`` and so on. Without `pictures` the map has lines alone.
+    `review` says who reviewed it, where the reports were issued anew; then `machine_index` is a relative reference to
+    the overview of the run as the machine published it.
     """
     all_rows = [index_row(number, result, run, formats=formats) for number, result in enumerate(results, start=1)]
     rows = worst_rows(all_rows, most=MOST_ROWS)
@@ -70,6 +74,8 @@ def render_index_html(
         map=drawn,
         files=files,
         warnings=tuple(dict.fromkeys(clean_text(warning) for warning in run.warnings)),
+        review=clean_text(review),
+        machine_index=quote(machine_index),
         how_to_read=(no_claim(run), COLOURS, DISCLAIMER),
         run=run,
     )

@@ -25,12 +25,13 @@ from segmentation.records import (
     StructureResult,
 )
 from tasks.report.places import FootprintFrame, Place, StructureFrame, frames_of, places_of
+from tasks.report.review import StructureReview, review_json
 from tasks.report.severity import unseen_reason
 from tasks.report.wording import round_significant, stated_width_mm
 
 SCHEMA_NAME: Final = "spanscan/report/1"
-SCHEMA_VERSION: Final = "1.1"
-"""Minor versions add keys: 1.1 added `schema_version`, `coordinates` and each defect's `place`."""
+SCHEMA_VERSION: Final = "1.2"
+"""Minor versions add keys: 1.1 added `schema_version`, `coordinates` and each defect's `place`; 1.2 `review`."""
 _MOST_BRANCHES: Final = 200
 """A net of cracks has thousands; the longest are told."""
 _DEGREE_DECIMALS: Final = 9
@@ -49,12 +50,17 @@ def report_schema() -> dict[str, Any]:
 
 
 def report_json(
-    result: StructureResult, *, run: RunIdentity, georeferences: Mapping[str, Georeference]
+    result: StructureResult,
+    *,
+    run: RunIdentity,
+    georeferences: Mapping[str, Georeference],
+    review: StructureReview | None = None,
 ) -> dict[str, Any]:
     """The report as JSON data of schema ``spanscan/report/1``; figures that are not known are null, never NaN.
 
-    Where nothing was inspected every figure of cracks and rust is null, so that none can be read as "clean".
-    `georeferences` holds the run's rasters by name; a defect of another raster raises KeyError.
+    With `review` the `result` is the reviewed one, and the machine's figures stand in the key `review`. Where nothing
+    was inspected every figure of cracks and rust is null, so that none can be read as "clean". `georeferences` holds
+    the run's rasters by name; a defect of another raster raises KeyError.
     """
     seen = unseen_reason(result) is None
     defects = result.defects if seen else ()
@@ -66,12 +72,10 @@ def report_json(
         "structure": _structure(result),
         "coordinates": _coordinates(frames.values()) if seen else None,
         "not_inspected_reason": unseen_reason(result),
-        "cracks": _cracks(result, seen=seen),
-        "rust": _rust(result, seen=seen),
+        **_figures(result),
         "defects": [_defect(defect, place) for defect, place in zip(defects, places, strict=True)],
-        "grades": [_grade(grade) for grade in result.grades] if seen else [],
-        "limit_comparisons": [_comparison(one) for one in result.limit_comparisons] if seen else [],
         "components": [_component(component) for component in result.components],
+        "review": None if review is None else review_json(review, _figures(review.machine)),
         "run": run_json(run),
     }
 
@@ -312,14 +316,21 @@ def _comparison(one: LimitComparison) -> dict[str, Any]:
 
 
 def _component(component: StructureResult) -> dict[str, Any]:
-    seen = unseen_reason(component) is None
     return {
         "structure": _structure(component),
         "not_inspected_reason": unseen_reason(component),
-        "cracks": _cracks(component, seen=seen),
-        "rust": _rust(component, seen=seen),
-        "grades": [_grade(grade) for grade in component.grades] if seen else [],
-        "limit_comparisons": [_comparison(one) for one in component.limit_comparisons] if seen else [],
+        **_figures(component),
+    }
+
+
+def _figures(result: StructureResult) -> dict[str, Any]:
+    """All sums, grades and comparisons of a structure or a part of one."""
+    seen = unseen_reason(result) is None
+    return {
+        "cracks": _cracks(result, seen=seen),
+        "rust": _rust(result, seen=seen),
+        "grades": [_grade(grade) for grade in result.grades] if seen else [],
+        "limit_comparisons": [_comparison(one) for one in result.limit_comparisons] if seen else [],
     }
 
 

@@ -16,6 +16,7 @@ from tasks.output_files import OutputFiles
 from tasks.report_settings import FORMATS, ReportSettings, ordered_formats
 from tasks.report_structures import STRUCTURES_PER_PROCESS, ReportContext, write_structures
 from tasks.report_survey import run_identity, write_reports
+from tasks.review.kept_results import KEPT_RESULTS
 from tests.tasks.given_masks import Run, measured, place_of, write_mask
 from tests.tasks.runs import files_of
 
@@ -119,7 +120,7 @@ def test_what_is_asked_for_is_written_with_its_checksum_and_nothing_else(
     )
     below = f"results/{run.plan.survey.id}/runs/{run.plan.run_key}/"
     files = {key.removeprefix(below): data for key, data in files_of(tmp_path).items() if key.startswith(below)}
-    assert {Path(key).name for key in files} == asked.files
+    assert {Path(key).name for key in files} == {*asked.files, KEPT_RESULTS}
     assert reported.sha256 == {key: hashlib.sha256(data).hexdigest() for key, data in files.items()}
     best = next(name for name in ("report.html", "report.pdf", "report.json") if name in asked.files)
     assert [Path(uri).name for uri in reported.report_uris.values()] == [best]

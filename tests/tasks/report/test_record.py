@@ -112,7 +112,7 @@ def test_any_report_follows_its_schema(result: StructureResult) -> None:
 
 def test_reader_can_rely_on_the_versions() -> None:
     data = report_json(bridge_deck(), run=RUN, georeferences=GEOREFERENCES)
-    assert (data["schema"], data["schema_version"]) == ("spanscan/report/1", "1.1")
+    assert (data["schema"], data["schema_version"]) == ("spanscan/report/1", "1.2")
     assert report_schema()["$id"] == "urn:spanscan:report:1"
 
 
