@@ -23,7 +23,7 @@ from flows.labelled_folder import (
     read_image,
     read_truth,
 )
-from flows.progress import block_progress
+from flows.progress import shown_progress
 from flows.settings import Settings
 from segmentation.classes import CLASS_NAMES, DEFECT_CLASSES, PixelClass
 from segmentation.measurement.grading import load_standards
@@ -211,7 +211,7 @@ def _each(work: Callable[[Work], Result], items: Sequence[Work], name: str, *, w
 @contextmanager
 def _counted(name: str, total: int) -> Iterator[Callable[[], None]]:
     done = 0
-    with block_progress(f"evaluate {name}", unit="pictures") as tell:
+    with shown_progress(f"evaluate {name}", unit="pictures") as tell:
 
         def count() -> None:
             nonlocal done

@@ -1,12 +1,15 @@
 """The flow `inspect-survey`: from an upload to a published report, stage by stage."""
 
 import logging
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
 from flows.progress import block_progress
 from flows.report_stages import write_mask_files, write_run_reports
+from flows.run_board import RunBoard, name_of_run, run_board
+from flows.run_summary import run_summary, survey_picture
 from flows.settings import Settings
 from flows.stages import discover_survey, plan_inspection, run_place
 from flows.stopwatch import Stopwatch
@@ -20,26 +23,29 @@ from tasks.stitch import stitch_blocks
 log = logging.getLogger("spanscan.inspect")
 
 
-@flow(name="inspect-survey", flow_run_name="{survey}", validate_parameters=True, persist_result=False)
+@flow(name="inspect-survey", flow_run_name=name_of_run, validate_parameters=True, persist_result=False)
 def inspect_survey(survey: str, settings: dict[str, Any] | None = None) -> Published:
     """Inspect a survey and publish its reports.
 
     `survey` is ``s3://bucket/prefix/``, a folder or one raster; `settings` overrides settings of the environment by
     their names in lower case. Raises SpanscanError with its code where the input or the run does not allow a report.
     """
-    return with_record(survey, Settings(**(settings or {})), _inspected)
+    chosen = Settings(**(settings or {}))
+    with run_board(survey, chosen) as board:
+        return with_record(survey, chosen, partial(_inspected, board))
 
 
-def _inspected(survey: str, chosen: Settings) -> Published:
+def _inspected(board: RunBoard, survey: str, chosen: Settings) -> Published:
     watch = Stopwatch()
     found = watch.run("discover", discover_survey, survey, chosen)
+    board.structures_known(len(found.structures))
     plan = watch.run("plan", plan_inspection, found, chosen)
     place = run_place(plan, chosen)
-    if (earlier := published_run(place)) is not None:
+    if (earlier := published_run(place, plan.survey)) is not None:
         log.info("this content was inspected before with the same model and settings: run %s", plan.run_key)
         return earlier
     with dask_client(scheduler=chosen.scheduler, workers=chosen.workers, worker_wait_s=chosen.worker_wait_s) as client:
-        with block_progress("segment") as on_block:
+        with block_progress("segment", board, pixels=plan.pixels) as on_block:
             segmented = watch.run("segment", segment_blocks, plan, place, client, on_block=on_block)
         if segmented.resumed:
             log.info("%d of %d blocks were finished by an earlier attempt", segmented.resumed, plan.block_count)
@@ -47,7 +53,7 @@ def _inspected(survey: str, chosen: Settings) -> Published:
         measured = watch.run("measure", measure_survey, plan, place, client, segmented=segmented, stitched=stitched)
         mask_files = write_mask_files(watch, plan, place, client)
     reported = write_run_reports(
-        watch, plan, place, measured, stitched.seam_proof, mask_files=mask_files, workers=chosen.workers
+        watch, board, plan, place, measured, stitched.seam_proof, mask_files=mask_files, workers=chosen.workers
     )
     figures = RunFigures(
         seconds=watch.seconds,
@@ -57,4 +63,7 @@ def _inspected(survey: str, chosen: Settings) -> Published:
         projected_peak_bytes=plan.memory.total_bytes,
         measured_peak_bytes=watch.peak_bytes,
     )
-    return watch.run("publish", publish_run, plan, place, measured, reported, stitched.seam_proof, figures)
+    board.picture(partial(survey_picture, plan, place, measured))
+    published = watch.run("publish", publish_run, plan, place, measured, reported, stitched.seam_proof, figures)
+    board.published(partial(run_summary, plan, measured, published))
+    return published

@@ -1,6 +1,7 @@
 """The flow `measure-mask`: a mask that somebody else made, to a published report by the stages of an inspection."""
 
 import logging
+from functools import partial
 from typing import Any, Literal
 
 from prefect import flow
@@ -8,6 +9,8 @@ from prefect import flow
 from flows.check_survey import input_rules
 from flows.progress import block_progress
 from flows.report_stages import write_mask_files, write_run_reports
+from flows.run_board import RunBoard, name_of_run, run_board
+from flows.run_summary import run_summary, survey_picture
 from flows.settings import Settings
 from flows.stages import measure_settings, report_settings, run_place
 from flows.stopwatch import Stopwatch
@@ -22,7 +25,7 @@ from tasks.stitch import StitchOutcome, join_components
 log = logging.getLogger("spanscan.inspect")
 
 
-@flow(name="measure-mask", flow_run_name="{mask}", validate_parameters=True, persist_result=False)
+@flow(name="measure-mask", flow_run_name=name_of_run, validate_parameters=True, persist_result=False)
 def measure_mask(
     mask: str,
     image: str | None = None,
@@ -36,15 +39,21 @@ def measure_mask(
     lower case. Raises SpanscanError with its code where the input or the run does not allow a report.
     """
     chosen = Settings(**(settings or {}))
-    watch = Stopwatch()
     single = None if class_name is None else PixelClass[class_name.upper()]
-    plan = watch.run("discover", _plan, MaskRequest(mask, image, structures, single), chosen)
+    with run_board(mask, chosen) as board:
+        return _measured(board, MaskRequest(mask, image, structures, single), chosen)
+
+
+def _measured(board: RunBoard, request: MaskRequest, chosen: Settings) -> Published:
+    watch = Stopwatch()
+    plan = watch.run("discover", _plan, request, chosen)
+    board.structures_known(len(plan.survey.structures))
     place = run_place(plan, chosen)
-    if (earlier := published_run(place)) is not None:
+    if (earlier := published_run(place, plan.survey)) is not None:
         log.info("this mask was measured before with the same settings: run %s", plan.run_key)
         return earlier
     with dask_client(scheduler=chosen.scheduler, workers=chosen.workers, worker_wait_s=chosen.worker_wait_s) as client:
-        with block_progress("copy") as on_block:
+        with block_progress("copy", board, pixels=plan.pixels) as on_block:
             copied = watch.run("copy", copy_mask, plan, place, client, on_block=on_block)
         if copied.resumed:
             log.info("%d of %d blocks were finished by an earlier attempt", copied.resumed, plan.block_count)
@@ -52,7 +61,9 @@ def measure_mask(
         stitched = StitchOutcome(components, None)
         measured = watch.run("measure", measure_survey, plan, place, client, segmented=copied, stitched=stitched)
         mask_files = write_mask_files(watch, plan, place, client)
-    reported = write_run_reports(watch, plan, place, measured, None, mask_files=mask_files, workers=chosen.workers)
+    reported = write_run_reports(
+        watch, board, plan, place, measured, None, mask_files=mask_files, workers=chosen.workers
+    )
     figures = RunFigures(
         seconds=watch.seconds,
         segmented_pixels=plan.pixels,
@@ -61,7 +72,10 @@ def measure_mask(
         projected_peak_bytes=plan.memory.total_bytes,
         measured_peak_bytes=watch.peak_bytes,
     )
-    return watch.run("publish", publish_run, plan, place, measured, reported, None, figures)
+    board.picture(partial(survey_picture, plan, place, measured))
+    published = watch.run("publish", publish_run, plan, place, measured, reported, None, figures)
+    board.published(partial(run_summary, plan, measured, published))
+    return published
 
 
 def _plan(request: MaskRequest, chosen: Settings) -> GivenMaskPlan:

@@ -8,12 +8,29 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from flows.run_board import RunBoard
+
 log = logging.getLogger("spanscan.progress")
 
 
 @contextmanager
-def block_progress(name: str, *, unit: str = "blocks") -> Iterator[Callable[[int, int], None]]:
-    """A callback ``(done, all)`` that shows the progress of a stage on stderr."""
+def block_progress(
+    name: str, board: RunBoard, *, unit: str = "blocks", pixels: int | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """A callback ``(done, all)`` that shows the progress of a stage on stderr and on the run's board."""
+    count = board.counter(name, unit=unit, pixels=pixels)
+    with shown_progress(name, unit=unit) as show:
+
+        def both(done: int, total: int) -> None:
+            count(done, total)
+            show(done, total)
+
+        yield both
+
+
+@contextmanager
+def shown_progress(name: str, *, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback ``(done, all)`` that shows on stderr how far something is."""
     if not sys.stderr.isatty():
         yield _Lines(name, unit)
         return

@@ -15,16 +15,17 @@ from typing import Any, Literal
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Scheduled
+from prefect.states import Crashed, Scheduled
 
 from flows.settings import Settings
 from flows.uploads import Inbox, asked_settings
 from segmentation.errors import RunFailed
 from tasks.uploads.completeness import Upload
-from tasks.uploads.standing import Standing
+from tasks.uploads.standing import RUN_DIED, Standing
 
 log = logging.getLogger("spanscan.uploads")
 
@@ -32,6 +33,7 @@ EVENT = "spanscan.survey.uploaded"
 DEPLOYMENT = "inspect-survey/inspect-survey"
 _REMEMBERED_RUNS = 10_000
 _ENDED_BADLY = frozenset({StateType.FAILED, StateType.CRASHED})
+_UNDER_WAY = frozenset({StateType.RUNNING, StateType.PENDING, StateType.CANCELLING})
 
 Recorded = Literal["recorded", "known", "exhausted"]
 """A new run; a run that Prefect knew of; nothing, since each attempt has ended badly before it could tell why."""
@@ -49,15 +51,17 @@ class RunRecorder:
     def __post_init__(self) -> None:
         self._settings = asked_settings(self.chosen)
         self._deployment_id: uuid.UUID | None = None
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[str, float] = OrderedDict()
 
     def record(self, upload: Upload, due: Standing) -> Recorded:
         """Record the run that is due; raises httpx.HTTPError where Prefect does not answer, RunFailed E_DEPLOYMENT."""
         if due.attempt is None:
             raise ValueError(f"a run must be due to be recorded, got state {due.state!r}")
+        if due.code == RUN_DIED:
+            self._let_go(upload, due.attempt)
         for attempt in range(due.attempt, due.attempt + self.inbox.rules.failures):
-            key = f"{self.inbox.survey_uri(upload.name)}#{upload.content}-{self.inbox.rules.settings}-{attempt}"
-            if key in self._known:
+            key = self._key(upload, attempt)
+            if time.monotonic() < self._known.get(key, 0.0):
                 return "known"
             name = f"{upload.name}-{uuid.uuid4().hex[:8]}"
             run = self.client.create_flow_run_from_deployment(
@@ -79,6 +83,18 @@ class RunRecorder:
         log.error("%s: %d runs ended before they began; see them in Prefect", upload.name, self.inbox.rules.failures)
         return "exhausted"
 
+    def _key(self, upload: Upload, attempt: int) -> str:
+        return f"{self.inbox.survey_uri(upload.name)}#{upload.content}-{self.inbox.rules.settings}-{attempt}"
+
+    def _let_go(self, upload: Upload, due: int) -> None:
+        """Tell Prefect that earlier runs are dead, whose machines could not: they would hold its limits for ever."""
+        keys = [self._key(upload, attempt) for attempt in range(1, due)]
+        chosen = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
+        for run in self.client.read_flow_runs(flow_run_filter=chosen):
+            if run.state is not None and run.state.type in _UNDER_WAY:
+                log.warning("%s: its run %s shows no sign of life and counts as crashed", upload.name, run.name)
+                self.client.set_flow_run_state(run.id, Crashed(message="no sign of life"), force=True)
+
     def _parameters(self, upload: Upload) -> dict[str, Any]:
         # What is asked for is decided where the upload is seen, so that the key and the run agree.
         settings = {**self._settings, "results": self.chosen.results}
@@ -98,7 +114,8 @@ class RunRecorder:
         return self._deployment_id
 
     def _remember(self, key: str) -> None:
-        self._known[key] = None
+        # Asked again later: a run may die before it keeps a record of its own.
+        self._known[key] = time.monotonic() + self.inbox.rules.lease_s
         if len(self._known) > _REMEMBERED_RUNS:
             self._known.popitem(last=False)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from distributed import Client
 
 from flows.progress import block_progress
+from flows.run_board import RunBoard
 from flows.stopwatch import Stopwatch
 from tasks.mask_cog import write_cogs
 from tasks.mask_pyramid import write_pyramid
@@ -28,6 +29,7 @@ def write_mask_files(watch: Stopwatch, plan: RunPlan, place: RunPlace, client: C
 
 def write_run_reports(
     watch: Stopwatch,
+    board: RunBoard,
     plan: RunPlan,
     place: RunPlace,
     measured: Measured,
@@ -37,7 +39,7 @@ def write_run_reports(
     workers: int,
 ) -> Reported:
     """Everything that people and GIS read of a run, the overview last."""
-    with block_progress("report", unit="structures") as on_structure:
+    with block_progress("report", board, unit="structures") as on_structure:
         return watch.run(
             "report",
             write_reports,

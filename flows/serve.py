@@ -3,7 +3,6 @@
 The Prefect server is a child of this process, the worker is Prefect's runner in it, each run is a child of that.
 """
 
-import asyncio
 import logging
 import os
 import socket
@@ -12,10 +11,11 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from flows.prefect_home import Serving, configured_api_url, prefect_api
+from flows.serve_until import run_until_told
 from flows.settings import Settings
 from flows.uploads import inbox_of
 from segmentation.errors import SpanscanError, UsageError
@@ -30,7 +30,7 @@ MARK = "SPANSCAN_SERVE"
 """Variable by whose value all processes of one `spanscan serve` are known."""
 _POLL_S = 2.0
 _WATCH_AGAIN_S = 30.0
-_GUARD_S = 30.0
+_GUARD_S = 15.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -85,7 +85,7 @@ def _run(settings: Settings) -> None:
     watching = threading.Thread(target=_watch, args=(settings, stop), name="spanscan-watch", daemon=True)
     watching.start()
     try:
-        asyncio.run(runner.start())
+        run_until_told(runner, on_told=stop.set)
     finally:
         stop.set()
 
@@ -102,8 +102,11 @@ def _watch(settings: Settings, stop: threading.Event) -> None:
                 return
             watch(settings, stop=stop)
         except SpanscanError as error:
-            log.error("%s", error)
+            if not stop.is_set():
+                log.error("%s", error)
         except Exception:
+            if stop.is_set():  # it failed because the server ends
+                return
             log.exception("the watcher failed; it begins again in %.0f s", _WATCH_AGAIN_S)
         stop.wait(_WATCH_AGAIN_S)
 
@@ -184,4 +187,5 @@ def _no_orphans() -> Iterator[None]:
     try:
         yield
     finally:
-        guard.communicate(timeout=_GUARD_S)
+        with suppress(subprocess.TimeoutExpired):  # it does its work whether or not this process is there
+            guard.communicate(timeout=_GUARD_S)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from flows.settings import Settings
 from flows.uploads import Inbox, inbox_of
 from tasks.uploads.completeness import Upload
+from tasks.uploads.known_runs import known_runs
 from tasks.uploads.listing import uploads
 from tasks.uploads.standing import Standing
 
@@ -59,11 +61,15 @@ def status_of(chosen: Settings) -> Iterator[SurveyStatus]:
 
 
 def standings(inbox: Inbox) -> Iterator[tuple[Upload, Standing]]:
-    """Where each upload of an inbox stands; records are read some at once, a bounded number of uploads is held."""
+    """Where each upload of an inbox stands; what a listing of the results tells is asked for no more.
+
+    Else records are read some at once, and a bounded number of uploads is held.
+    """
+    known = known_runs(inbox.results)
     found = uploads(inbox.storage)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="spanscan-uploads") as pool:
         while wave := list(islice(found, _WAVE)):
-            yield from zip(wave, pool.map(inbox.standing, wave), strict=True)
+            yield from zip(wave, pool.map(partial(inbox.standing, known=known), wave), strict=True)
 
 
 def status_record(status: SurveyStatus) -> dict[str, Any]:

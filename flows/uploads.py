@@ -19,7 +19,8 @@ from tasks.storage import Storage, open_storage
 from tasks.survey_files import MANIFEST_NAME
 from tasks.survey_manifest import read_manifest
 from tasks.uploads.completeness import Completeness, Upload, judge
-from tasks.uploads.ledger import RunLog, read_record, run_log
+from tasks.uploads.known_runs import KnownRuns
+from tasks.uploads.ledger import RunLog, known_record, read_record, run_log
 from tasks.uploads.listing import uploads
 from tasks.uploads.standing import Standing, StandingRules, standing
 
@@ -52,7 +53,7 @@ class Inbox:
 
     def results_of(self, name: str) -> Storage:
         """Where the results of a survey are."""
-        return self.results.child(slug(name, fallback="survey"))
+        return self.results.child(results_folder(name))
 
     def upload(self, name: str) -> Upload | None:
         """What lies there for one survey now; None for nothing."""
@@ -63,9 +64,12 @@ class Inbox:
         listed = self._listed_rasters(upload) if upload.has_manifest else None
         return judge(upload, listed_rasters=listed, quiet_s=self.quiet_s, heard_at=heard_at)
 
-    def standing(self, upload: Upload, *, heard_at: datetime | None = None) -> Standing:
-        """Where an upload stands; the record of its content is asked first, since most is published."""
-        found = read_record(self.results_of(upload.name), upload.content)
+    def standing(self, upload: Upload, *, heard_at: datetime | None = None, known: KnownRuns | None = None) -> Standing:
+        """Where an upload stands, with `known` for many at once; its record comes first, since most is published."""
+        if known is None:
+            found = read_record(self.results_of(upload.name), upload.content)
+        else:
+            found = known_record(known, self.results, results_folder(upload.name), upload.content)
         if found is not None:
             return standing(_WHOLE, found, self.rules)
         return standing(self.completeness(upload, heard_at=heard_at), None, self.rules)
@@ -81,6 +85,20 @@ class Inbox:
 
 
 _WHOLE = Completeness(True, "a run of this content began", None)
+
+
+def survey_name(survey: str) -> str:
+    """How people call the survey at an address: its prefix, folder or file.
+
+    >>> survey_name("s3://inbox/in/bridge 7/"), survey_name("deck.tif")
+    ('bridge 7', 'deck.tif')
+    """
+    return survey.rstrip("/").rpartition("/")[2] or survey
+
+
+def results_folder(name: str) -> str:
+    """The folder of a survey's results, below the root of all results."""
+    return slug(name, fallback="survey")
 
 
 def inbox_of(chosen: Settings, *, again: bool = False) -> Inbox:
@@ -142,9 +160,9 @@ def recorded_run(survey: str, chosen: Settings) -> Iterator[RunLog | None]:
     if upload is None:
         yield None
         return
-    results = open_storage(chosen.results, **where).child(slug(name, fallback="survey"))
     with run_log(
-        results,
+        open_storage(chosen.results, **where),
+        results_folder(name),
         survey=survey,
         content=upload.content,
         settings=settings_name(chosen),

@@ -98,7 +98,7 @@ class _Watcher:
     stop: threading.Event
     watched: Watched = field(default_factory=Watched)
     pending: dict[str, float] = field(default_factory=dict)
-    """Uploads that will be whole, by name, and when by this process's monotonic clock."""
+    """Uploads to look at again, by name, and when by this process's monotonic clock: whole by then, or dead."""
 
     def reconcile(self) -> None:
         """Look at the whole inbox: record what is due, remember what will be."""
@@ -189,7 +189,10 @@ class _Watcher:
 
     def _act(self, upload: Upload, where: Standing) -> None:
         if where.attempt is not None:
-            self.watched.recorded += self.recorder.record(upload, where) == "recorded"
+            outcome = self.recorder.record(upload, where)
+            self.watched.recorded += outcome == "recorded"
+            if outcome != "exhausted":  # a run may die without a word
+                self.pending[upload.name] = time.monotonic() + self.inbox.rules.lease_s
         elif where.due_at is not None:
             wait_s = max(0.5, (where.due_at - upload.seen_at).total_seconds())
             self.pending[upload.name] = time.monotonic() + wait_s

@@ -5,9 +5,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3.session
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +18,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     ResponseStreamingError,
 )
+from botocore.utils import parse_timestamp
 
 from segmentation.errors import UsageError
 from tasks.s3_errors import told
@@ -74,7 +77,7 @@ def _make(endpoint_url: str | None, region: str | None) -> "S3Client":
     # Path-style addresses, since a server at an address of its own has no name per bucket.
     config = _CONFIG if endpoint_url is None else _CONFIG.merge(Config(s3={"addressing_style": "path"}))
     try:
-        session = boto3.session.Session()
+        session = boto3.session.Session(botocore_session=_core_session())
         return session.client(
             "s3", endpoint_url=endpoint_url, region_name=region or session.region_name or "us-east-1", config=config
         )
@@ -87,3 +90,23 @@ def _make(endpoint_url: str | None, region: str | None) -> "S3Client":
         ) from error
     except BotoCoreError as error:
         raise told(error, "s3", endpoint_url=endpoint_url, region=region) from error
+
+
+def _core_session() -> botocore.session.Session:
+    """A session whose answers' dates are read as what they are, ISO 8601; guessing took two thirds of a listing."""
+    session = botocore.session.get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    return session
+
+
+def _timestamp(text: Any) -> datetime:
+    """The time that a server wrote, as botocore reads it.
+
+    >>> _timestamp("2026-11-22T21:38:12.000Z") == _timestamp("Sun, 22 Nov 2026 21:38:12 GMT") == _timestamp(1795383492)
+    True
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return parse_timestamp(text)
+    return found if found.tzinfo is not None else parse_timestamp(text)

@@ -5,6 +5,7 @@ one before is encoded and written. Blocks that hold no data, by the file's own t
 """
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from tasks.run_place import RunPlace
 from tasks.sparse import blocks_without_data
 from tasks.storage import Storage
 from tasks.strips import in_bands, strips
+
+log = logging.getLogger("spanscan.segment")
 
 NODATA_BLOCKS_PER_TASK = 64
 """Blocks without data that one work item writes."""
@@ -146,6 +149,10 @@ def segment_blocks(
             split=_StripWork.split,
         ):
             finished |= {record_key(r.raster_slug, r.block): r for r in records}
+            for r in records:
+                place_of_block = (r.block.row, r.block.col)
+                told = {"raster": r.raster_slug, "block": place_of_block}
+                log.debug("%s: block at (row, col) %s in %.1f s", r.raster_slug, place_of_block, r.seconds, extra=told)
     records = tuple(finished[record_key(r.raster.slug, b)] for r in plan.rasters for b in r.blocks)
     return SegmentOutcome(records, resumed, time.monotonic() - started)
 

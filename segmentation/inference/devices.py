@@ -66,6 +66,13 @@ def free_device_bytes(device: str) -> int | None:
     return free_bytes + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
+def held_device_bytes() -> int | None:
+    """What this process holds of all GPUs together; None where it has used none."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    return sum(torch.cuda.memory_reserved(number) for number in range(torch.cuda.device_count()))
+
+
 def tiles_that_fit(free_bytes: int, *, tile_bytes: int) -> int:
     """Tiles that a share of the free memory of a device holds, at least one.
 

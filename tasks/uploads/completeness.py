@@ -1,14 +1,13 @@
 """When the upload of a survey is whole, and what names its content. Pure: no clock, no storage."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from segmentation.errors import InputRejected
 from tasks.storage import check_key
-from tasks.survey_files import MANIFEST_NAME, is_raster_name, makes_survey
+from tasks.survey_content import content_name
+from tasks.survey_files import MANIFEST_NAME, is_raster_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,8 @@ class Upload:
 
     @property
     def content(self) -> str:
-        """Names the content: 16 hex digits of the hash of names, sizes and entity tags of what makes the survey.
-
-        Equal content that was put again in other parts has another name; the run then finds its own results.
-        """
-        listed = [[f.name, f.size_bytes, f.etag] for f in self.files if makes_survey(f.name)]
-        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
+        """Names the content, see `content_name`; put again in other parts, a run of it finds its own results."""
+        return content_name((f.name, f.size_bytes, f.etag) for f in self.files)
 
     @property
     def changed_at(self) -> datetime:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from segmentation.errors import InputRejected, SpanscanError
 from tasks.output_files import dumped_json
 from tasks.storage import Storage
+from tasks.uploads.known_runs import KnownRuns, PublishedMark, mark_published, unmark_published
 from tasks.uploads.listing import read_dated
 
 REJECTED = "rejected.json"
@@ -77,11 +78,25 @@ def read_record(results: Storage, content: str) -> DatedRecord | None:
         return None
 
 
+def known_record(known: KnownRuns, root: Storage, folder: str, content: str) -> DatedRecord | None:
+    """As `read_record`, but asking the storage only for what the listings of `known` leave open."""
+    if folder not in known.folders:
+        return None
+    mark = known.published.get((folder, content))
+    if mark is None:
+        return read_record(root.child(folder), content)
+    now = datetime.now(UTC)  # no date of what is published decides anything
+    record = RunRecord("", content, mark.settings, "published", attempt=1, run_key=mark.run_key)
+    return DatedRecord(record, now, now)
+
+
 class RunLog:
     """The record of a run under way; what is published is told to it before it ends."""
 
-    def __init__(self, results: Storage, begun: RunRecord) -> None:
-        self._results = results
+    def __init__(self, root: Storage, folder: str, begun: RunRecord) -> None:
+        self._root = root
+        self._folder = folder
+        self._results = root.child(folder)
         self._record = begun
         self._writing = threading.Lock()
         self._is_over = False
@@ -95,6 +110,7 @@ class RunLog:
     def published(self, run_key: str) -> None:
         """Write down what was published; an earlier rejection of the survey is taken away."""
         self._end(replace(self._record, state="published", run_key=run_key))
+        mark_published(self._root, self._folder, self._record.content, PublishedMark(self._record.settings, run_key))
         self._results.delete(REJECTED)
 
     def ended_by(self, error: BaseException) -> None:
@@ -128,16 +144,20 @@ class RunLog:
 
 
 @contextmanager
-def run_log(results: Storage, *, survey: str, content: str, settings: str, beat_s: float) -> Iterator[RunLog]:
-    """Keep the record of a run of a survey with these `results` while it lasts, written anew every `beat_s`.
+def run_log(root: Storage, folder: str, *, survey: str, content: str, settings: str, beat_s: float) -> Iterator[RunLog]:
+    """Keep the record of a run of a survey with results in `folder` below `root` while it lasts.
 
-    What ends the run early is written down and raised on. A run that is killed leaves a record that grows old.
+    It is written anew every `beat_s`. What ends the run early is written down and raised on. A run that is killed
+    leaves a record that grows old.
     """
-    found = read_record(results, content)
+    found = read_record(root.child(folder), content)
     begun = RunRecord(survey, content, settings, "running", attempt=1)
     if found is not None and found.record.settings == settings:
         begun = replace(begun, attempt=found.record.attempt + 1, failures=found.record.failures_so_far)
-    log = RunLog(results, begun)
+    if found is not None and found.record.run_key is not None:
+        earlier = PublishedMark(found.record.settings, found.record.run_key)
+        unmark_published(root, folder, content, earlier)
+    log = RunLog(root, folder, begun)
     log.begin()
     over = threading.Event()
     beating = threading.Thread(target=_beat, args=(log, over, beat_s), name="spanscan-run-log", daemon=True)

@@ -15,7 +15,7 @@ from segmentation.errors import InputRejected
 from tasks.s3_client import s3_client
 from tasks.s3_errors import http_status, is_not_found, telling_s3_errors
 from tasks.storage import Storage
-from tasks.storage_local import LocalStorage
+from tasks.storage_local import LocalStorage, last_change
 from tasks.storage_s3 import S3Storage
 from tasks.uploads.completeness import Upload, UploadedFile, survey_and_file
 
@@ -42,6 +42,23 @@ def uploads(inbox: Storage, *, only: str | None = None) -> Iterator[Upload]:
     if isinstance(inbox, LocalStorage):
         return _in_folder(inbox.root, only)
     raise TypeError(f"an inbox must be a bucket or a folder, got {type(inbox).__name__}")
+
+
+def folders(storage: Storage) -> Iterator[str]:
+    """Names of the prefixes or folders directly below a storage, none of those that begin with a dot.
+
+    Raises as `Storage.list` does.
+    """
+    if not isinstance(storage, S3Storage):
+        root = Path(storage.uri(""))
+        if root.is_dir():
+            yield from (entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+        return
+    for page in _pages(storage, storage.prefix, Delimiter="/"):
+        for one in page.get("CommonPrefixes", ()):
+            name = one["Prefix"].removeprefix(storage.prefix).rstrip("/")
+            if name and not name.startswith("."):
+                yield name
 
 
 def read_dated(storage: Storage, key: str) -> DatedObject | None:
@@ -78,18 +95,27 @@ def _in_bucket(inbox: S3Storage, only: str | None) -> Iterator[Upload]:
 
 def _objects(inbox: S3Storage, below: str, clock: list[datetime]) -> Iterator[tuple[str, UploadedFile]]:
     """(survey, file) of the objects that belong to a survey; `clock` holds the server's time of the last page."""
-    client = s3_client(endpoint_url=inbox.endpoint_url, region=inbox.region)
-    pages = iter(client.get_paginator("list_objects_v2").paginate(Bucket=inbox.bucket, Prefix=below))
-    while True:
-        with telling_s3_errors(f"s3://{inbox.bucket}/{below}", endpoint_url=inbox.endpoint_url, region=inbox.region):
-            page = next(pages, None)
-        if page is None:
-            return
+    for page in _pages(inbox, below):
         clock[0] = _server_time(page)
         for one in page.get("Contents", ()):
             place = survey_and_file(one["Key"], prefix=inbox.prefix)
             if place is not None:
                 yield place[0], UploadedFile(place[1], one["Size"], one["ETag"].strip('"'), one["LastModified"])
+
+
+def _pages(storage: S3Storage, below: str, **further: str) -> Iterator[Any]:
+    """Answers to the requests of one listing, 1,000 keys each, fetched as they are needed."""
+    client = s3_client(endpoint_url=storage.endpoint_url, region=storage.region)
+    found = client.get_paginator("list_objects_v2").paginate(Bucket=storage.bucket, Prefix=below, **further)  # type: ignore[arg-type]
+    pages = iter(found)
+    while True:
+        with telling_s3_errors(
+            f"s3://{storage.bucket}/{below}", endpoint_url=storage.endpoint_url, region=storage.region
+        ):
+            page = next(pages, None)
+        if page is None:
+            return
+        yield page
 
 
 def _put_in_parts(inbox: S3Storage, below: str) -> frozenset[str]:
@@ -136,9 +162,4 @@ def _in_folder(root: Path, only: str | None) -> Iterator[Upload]:
 
 def _local_file(entry: os.DirEntry[str]) -> UploadedFile:
     status = entry.stat()
-    return UploadedFile(entry.name, status.st_size, f"{status.st_mtime_ns}-{status.st_size}", _last_change(status))
-
-
-def _last_change(status: os.stat_result) -> datetime:
-    """A copy may keep the times of its original, but not the time of its last change of status."""
-    return datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
+    return UploadedFile(entry.name, status.st_size, f"{status.st_mtime_ns}-{status.st_size}", last_change(status))

@@ -8,6 +8,8 @@ from typing import Literal
 from tasks.uploads.completeness import Completeness
 from tasks.uploads.ledger import INTERRUPTED, DatedRecord
 
+RUN_DIED = "E_RUN_DIED"
+"""Code of a run that ended without a word."""
 State = Literal["waiting", "complete", "running", "published", "rejected", "failed"]
 
 
@@ -36,7 +38,7 @@ class Standing:
     attempt: int | None = None
     """The attempt that is due now, 1 for the first; None where no run is due."""
     due_at: datetime | None = None
-    """When a run will be due if nothing happens; None where it is due, or something must happen."""
+    """When a run will be due if nothing happens, not even a sign of life; None where it is due, or something must."""
     code: str | None = None
     run_key: str | None = None
     attempts_done: int = 0
@@ -57,8 +59,9 @@ def standing(completeness: Completeness, found: DatedRecord | None, rules: Stand
         if is_as_asked:
             return Standing("rejected", record.cause or "", code=record.code)
         return Standing("complete", f"rejected ({record.code}) with other settings", attempt=1)
-    if record.state == "running" and found.now - found.written_at < timedelta(seconds=rules.lease_s):
-        return Standing("running", f"attempt {record.attempt}", attempts_done=record.attempt)
+    dead_at = found.written_at + timedelta(seconds=rules.lease_s)
+    if record.state == "running" and found.now < dead_at:
+        return Standing("running", f"attempt {record.attempt}", due_at=dead_at, attempts_done=record.attempt)
     return _failed(found, rules, is_as_asked=is_as_asked)
 
 
@@ -78,7 +81,7 @@ def _failed(found: DatedRecord, rules: StandingRules, *, is_as_asked: bool) -> S
     record = found.record
     died = record.state == "running"
     why = f"the run died in attempt {record.attempt}" if died else record.cause or ""
-    code = "E_RUN_DIED" if died else record.code
+    code = RUN_DIED if died else record.code
     if not is_as_asked:
         return Standing("failed", why, attempt=1, code=code, attempts_done=record.attempt)
     failures = record.failures_so_far

@@ -4,14 +4,16 @@ Exit code 1 where a bar is missed. Wall times count on a machine that does nothi
 """
 
 import argparse
+import cProfile
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,14 +71,37 @@ def fill_and_serve(objects: int, owner_pid: int) -> None:
             content = Upload(f"survey-{i:06d}", tuple(files), now).content
             record = RunRecord(f"survey-{i:06d}", content, settings, "published", 1, run_key="0" * 16)
             backend.put_object("surveys", f"out/survey-{i:06d}/uploads/{content}.json", dumped_json(asdict(record)))
+            backend.put_object("surveys", f"out/.published/survey-{i:06d}/{content}/{settings}-{record.run_key}", b"")
+    _list_from_an_index(backend)
     serve(owner_pid)
 
 
-def sweep_listing(objects: int, cache: Path) -> dict[str, Any]:
-    """List a large inbox, then tell where each survey stands, in a process of its own."""
+def _list_from_an_index(backend: Any) -> None:
+    """Have moto find a page of a listing by bisection; it goes through all keys for each page, which no S3 does."""
+    plain = backend.list_objects_v2
+    names: dict[str, list[str]] = {}
+
+    def listed(bucket: Any, prefix: str, delimiter: Any, max_keys: int, **further: Any) -> Any:
+        if delimiter:
+            return plain(bucket, prefix, delimiter, max_keys=max_keys, **further)
+        known = names.get(bucket.name, [])
+        if len(known) != len(bucket.keys):
+            known = names[bucket.name] = sorted(bucket.keys)
+        token = further["continuation_token"]
+        after = backend._pagination_tokens.get(token) if token else further["start_after"]
+        start = max(bisect_left(known, prefix), bisect_right(known, after or ""))
+        stop = bisect_left(known, f"{prefix}\U0010ffff")
+        found = [bucket.keys[name] for name in known[start : min(stop, start + max_keys + 1)]]
+        return backend._truncate_result(found, max_keys)
+
+    backend.list_objects_v2 = listed
+
+
+def sweep_listing(objects: int, cache: Path, profile: Path | None) -> dict[str, Any]:
+    """Tell where each survey of a large inbox stands, in a process of its own."""
     with filled_server(objects) as (endpoint_url, server_pid):
         environment = {**os.environ, **_ENVIRONMENT, "SPANSCAN_HOME": str(cache)}
-        command = [sys.executable, "-m", "tests.benchmarks.uploads", "--list", endpoint_url]
+        command = [sys.executable, "-m", "tests.benchmarks.uploads", "--list", endpoint_url, str(profile or "")]
         server = psutil.Process(server_pid)
         before_s = sum(server.cpu_times()[:2])
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -91,27 +116,32 @@ _ENVIRONMENT = {
 }
 
 
-def list_inbox(endpoint_url: str) -> dict[str, Any]:
-    """List, then tell all states as sweeps and `spanscan status` do; wall and CPU seconds of each."""
+def list_inbox(endpoint_url: str, profile: str) -> dict[str, Any]:
+    """List and tell all states as sweeps and `spanscan status` do; wall and CPU seconds, and those of listing alone."""
     from flows.status_uploads import standings
     from flows.uploads import inbox_of
     from tasks.uploads.listing import uploads
 
     inbox = inbox_of(Settings(s3_endpoint_url=endpoint_url, inbox="s3://surveys/in", results="s3://surveys/out"))
+    profiler = cProfile.Profile() if profile else None
     started, cpu = time.monotonic(), time.process_time()
-    found = [len(upload.files) for upload in uploads(inbox.storage)]
-    listed = {"list_s": time.monotonic() - started, "list_cpu_s": time.process_time() - cpu}
+    with profiler or nullcontext():
+        found = [(len(upload.files), where.state) for upload, where in standings(inbox)]
+    swept = {"sweep_s": time.monotonic() - started, "sweep_cpu_s": time.process_time() - cpu}
+    peak_bytes = peak_rss_bytes()
+    if profiler is not None:
+        profiler.dump_stats(profile)
     started, cpu = time.monotonic(), time.process_time()
-    states = [where.state for _, where in standings(inbox)]
+    sum(1 for _ in uploads(inbox.storage))
     return {
-        "objects": sum(found),
+        "objects": sum(files for files, _ in found),
         "surveys": len(found),
-        "published": states.count("published"),
-        "due": states.count("complete"),
-        **listed,
-        "standings_s": time.monotonic() - started,
-        "standings_cpu_s": time.process_time() - cpu,
-        "peak_rss_bytes": peak_rss_bytes(),
+        "published": sum(state == "published" for _, state in found),
+        "due": sum(state == "complete" for _, state in found),
+        **swept,
+        "list_s": time.monotonic() - started,
+        "list_cpu_s": time.process_time() - cpu,
+        "peak_rss_bytes": peak_bytes,
     }
 
 
@@ -186,8 +216,8 @@ def verdicts(rows: dict[str, dict[str, Any]]) -> list[str]:
     failed = []
     if "sweep" in rows:
         row = rows["sweep"]
-        if row["list_s"] > SWEEP_BAR_S:
-            failed.append(f"{row['objects']} objects must be listed in {SWEEP_BAR_S:g} s, got {row['list_s']:.1f}")
+        if row["sweep_s"] > SWEEP_BAR_S:
+            failed.append(f"{row['objects']} objects must be swept in {SWEEP_BAR_S:g} s, got {row['sweep_s']:.1f}")
         if row["peak_rss_bytes"] > SWEEP_BAR_BYTES:
             failed.append(
                 f"the peak must stay below {SWEEP_BAR_BYTES / 1e6:g} MB, got {row['peak_rss_bytes'] / 1e6:.0f}"
@@ -210,20 +240,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "spanscan-benchmark-uploads")
     parser.add_argument("--fill", nargs=2, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--list", help=argparse.SUPPRESS)
+    parser.add_argument("--profile", type=Path, help="where to write what our process spends in a sweep (cProfile)")
+    parser.add_argument("--list", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.fill:
         fill_and_serve(*options.fill)
         return 0
     if options.list:
-        sys.stdout.write(json.dumps(list_inbox(options.list)) + "\n")
+        sys.stdout.write(json.dumps(list_inbox(*options.list)) + "\n")
         return 0
     options.cache.mkdir(parents=True, exist_ok=True)
     rows: dict[str, dict[str, Any]] = {}
     for what in options.what:
         match what:
             case "sweep":
-                rows[what] = sweep_listing(options.objects, options.cache)
+                rows[what] = sweep_listing(options.objects, options.cache, options.profile)
             case "burst":
                 rows[what] = burst_of(options.uploads, options.kills, options.cache)
             case "latency":

@@ -1,7 +1,14 @@
 """One Prefect API and one small sample survey for all tests of the flows."""
 
 import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,9 +18,31 @@ from tasks.sample_survey import SampleTruth, write_sample_survey
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """spanscan's own folder, apart from the user's."""
-    return tmp_path_factory.mktemp("home")
+def home(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """spanscan's own folder, apart from the user's, with a Prefect database that is laid out already."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "prefect").mkdir()
+    cache = pytestconfig.cache.mkdir("prefect") if hasattr(pytestconfig, "cache") else None
+    shutil.copyfile(laid_out_database(cache or tmp_path_factory.mktemp("prefect")), home / "prefect" / "prefect.db")
+    return home
+
+
+def laid_out_database(folder: Path) -> Path:
+    """An empty database of the installed Prefect in `folder`, made where it is not there yet."""
+    made = folder / f"{version('prefect')}.db"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+            environment |= {"PREFECT_HOME": work, "PREFECT_PROFILES_PATH": f"{work}/none.toml"}
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+            with (
+                closing(sqlite3.connect(f"{work}/prefect.db")) as laid_out,
+                closing(sqlite3.connect(f"{work}/copy.db")) as copy,
+            ):
+                laid_out.backup(copy)  # with what still lies in its log
+            Path(work, "copy.db").replace(made)  # whole, whoever else makes it now
+    return made
 
 
 @pytest.fixture(scope="session")

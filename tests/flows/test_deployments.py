@@ -37,9 +37,12 @@ def test_a_deployment_can_be_loaded_from_any_folder(
 
 def test_each_flow_of_the_inbox_is_deployed_under_a_limit_and_a_tag() -> None:
     found = {d["name"]: d for d in deployments()}
-    assert {"inspect-survey", "sweep-uploads", "watch-uploads", "train-model"} <= set(found)
+    assert set(found) == {"inspect-survey", "sweep-uploads", "watch-uploads", "compare-surveys", "train-model"}
     for deployment in found.values():
         assert deployment["concurrency_limit"]["limit"] == 1
+        # What the clock starts again and again is not piled up; what somebody asked for is.
+        strategy = "CANCEL_NEW" if deployment.get("schedules") else "ENQUEUE"
+        assert deployment["concurrency_limit"]["collision_strategy"] == strategy
         assert "spanscan" in deployment["tags"]
         assert deployment["work_pool"]["name"] == "spanscan"
 

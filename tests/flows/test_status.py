@@ -40,8 +40,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     contents = {u.name: u.content for u in uploads(open_storage(str(tmp_path / "in"), endpoint_url=None, region=None))}
 
     def log(name: str) -> AbstractContextManager[RunLog]:
-        results = open_storage(str(tmp_path / "out" / name.replace(" ", "-")), endpoint_url=None, region=None)
-        return run_log(results, survey=name, content=contents[name], settings=settings, beat_s=60)
+        root = open_storage(str(tmp_path / "out"), endpoint_url=None, region=None)
+        folder = name.replace(" ", "-")
+        return run_log(root, folder, survey=name, content=contents[name], settings=settings, beat_s=60)
 
     under_way = [log(name) for name in ("3 running", "7 died")]
     for one in under_way:

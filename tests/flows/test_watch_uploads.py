@@ -190,10 +190,10 @@ def burst(inbox: TestInbox, *, uploads: int, kills: int, seed: int) -> Counter[s
     names = [f"survey-{i:03d}" for i in range(uploads)]
     for name in names:
         inbox.upload(name)
-    bodies = _taken(inbox)
+    bodies = taken(inbox)
     again = [body for body in bodies for _ in range(rng.randint(1, 3))]
     rng.shuffle(again)
-    sending = threading.Thread(target=_send, args=(inbox, again))
+    sending = threading.Thread(target=send, args=(inbox, again))
     sending.start()
     for _ in range(kills):
         with _watcher(inbox):
@@ -222,7 +222,7 @@ def _watcher(inbox: TestInbox) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
-def _taken(inbox: TestInbox) -> list[str]:
+def taken(inbox: TestInbox) -> list[str]:
     """The notifications of the uploads, taken out of the queue."""
     bodies: list[str] = []
     while found := inbox.sqs.receive_message(QueueUrl=inbox.queue_url, MaxNumberOfMessages=10).get("Messages"):
@@ -232,7 +232,7 @@ def _taken(inbox: TestInbox) -> list[str]:
     return bodies
 
 
-def _send(inbox: TestInbox, bodies: list[str]) -> None:
+def send(inbox: TestInbox, bodies: list[str]) -> None:
     for start in range(0, len(bodies), 10):
         entries = [{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies[start : start + 10])]
         inbox.sqs.send_message_batch(QueueUrl=inbox.queue_url, Entries=entries)

@@ -2,14 +2,14 @@
 
 import json
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from segmentation.errors import InputRejected, RunFailed
 from tasks.storage import Storage, open_storage
-from tasks.uploads.ledger import INTERRUPTED, REJECTED, DatedRecord, read_record, run_log
+from tasks.uploads.ledger import INTERRUPTED, REJECTED, DatedRecord, RunLog, read_record, run_log
 
 CONTENT = "0123456789abcdef"
 REFUSAL = InputRejected("E_NO_CRS", "deck.tif", "a raster must have a CRS, got none", "give it one")
@@ -20,9 +20,14 @@ def results(tmp_path: Path) -> Storage:
     return open_storage(str(tmp_path / "bridge"), endpoint_url=None, region=None)
 
 
+def begun(results: Storage, *, settings: str = "s", beat_s: float = 60) -> AbstractContextManager[RunLog]:
+    root = open_storage(str(Path(results.uri("")).parent), endpoint_url=None, region=None)
+    return run_log(root, "bridge", survey="/in/bridge/", content=CONTENT, settings=settings, beat_s=beat_s)
+
+
 def run(results: Storage, error: BaseException | None = None, *, settings: str = "s") -> DatedRecord:
     expected = nullcontext() if error is None else pytest.raises(type(error))
-    with expected, run_log(results, survey="/in/b/", content=CONTENT, settings=settings, beat_s=60) as log:
+    with expected, begun(results, settings=settings) as log:
         if error is not None:
             raise error
         log.published("f" * 16)
@@ -33,10 +38,10 @@ def run(results: Storage, error: BaseException | None = None, *, settings: str =
 
 def test_a_run_is_running_until_it_has_published(results: Storage) -> None:
     assert read_record(results, CONTENT) is None
-    with run_log(results, survey="/in/bridge/", content=CONTENT, settings="s", beat_s=60) as log:
-        begun = read_record(results, CONTENT)
-        assert begun is not None
-        assert begun.record.state == "running"
+    with begun(results) as log:
+        first = read_record(results, CONTENT)
+        assert first is not None
+        assert first.record.state == "running"
         log.published("f" * 16)
     found = read_record(results, CONTENT)
     assert found is not None
@@ -44,7 +49,7 @@ def test_a_run_is_running_until_it_has_published(results: Storage) -> None:
 
 
 def test_a_record_is_renewed_while_its_run_lives_and_not_after(results: Storage) -> None:
-    with run_log(results, survey="/in/bridge/", content=CONTENT, settings="s", beat_s=0.05) as log:
+    with begun(results, beat_s=0.05) as log:
         first = read_record(results, CONTENT)
         deadline = time.monotonic() + 30
         while (again := read_record(results, CONTENT)) and first and again.written_at == first.written_at:
