@@ -1,13 +1,17 @@
-"""`spanscan check`: the verdicts of an inspection without one. Imports no torch and no Prefect: it answers at once."""
+"""`spanscan check`: the verdicts of an inspection without one. Imports no Prefect, and torch for own weights alone."""
 
 from flows.settings import Settings
-from segmentation.models.catalogue import card_of
+from segmentation.models.catalogue import available_models, card_of
 from tasks.discover import CheckReport, InputRules, check
 from tasks.input_limits import InputLimits
 
 
 def check_survey(survey: str, chosen: Settings) -> CheckReport:
-    """The verdicts that an inspection would give, without one."""
+    """The verdicts that an inspection would give, without one; raises InputRejected E_MODEL for own weights."""
+    if chosen.model not in available_models():  # what is shipped was verified when it was released
+        from segmentation.models.registry import load_model
+
+        load_model(chosen.model)
     return check(survey, rules=input_rules(chosen))
 
 
@@ -29,6 +33,7 @@ def input_limits(chosen: Settings) -> InputLimits:
     return InputLimits(
         max_raster_px=chosen.max_raster_px,
         max_block_bytes=chosen.max_input_block_bytes,
+        max_read_s=chosen.max_input_read_s,
         max_ratio=chosen.max_input_ratio,
         max_rasters=chosen.max_rasters,
         max_structures=chosen.max_structures,

@@ -19,6 +19,7 @@ from flows.command import (
     print_json,
     settings_of,
 )
+from segmentation.errors import UsageError
 
 
 def demo(
@@ -119,9 +120,25 @@ def plan(
 
 
 def check(
-    survey: SurveyArgument, model: ModelOption = None, gsd_mm: GsdOption = None, as_json: JsonOption = False
+    survey: Annotated[
+        str, typer.Argument(help="s3://bucket/prefix/, a folder, or one raster", show_default=False)
+    ] = "",
+    model: ModelOption = None,
+    gsd_mm: GsdOption = None,
+    explain: Annotated[
+        str | None, typer.Option(help="print cause and remedy of a code, or of `all`, and check nothing")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Validate a survey without inspecting it: a verdict per raster and structure."""
+    if explain is not None:
+        from flows.explain import explain_lines
+
+        for line in explain_lines(explain):
+            typer.echo(line)
+        return
+    if not survey:
+        raise UsageError("E_OPTIONS", "check", "a survey must be named, got none", "name it, or give --explain CODE")
     from flows.check_survey import check_survey
     from flows.check_text import check_lines, check_record
 

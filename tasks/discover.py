@@ -10,15 +10,19 @@ from pathlib import Path
 from segmentation.errors import InputRejected
 from segmentation.records import RasterInput, RejectedInput, SourceObject, Structure, Survey
 from tasks.input_limits import InputLimits
-from tasks.raster_checks import CheckedRaster, check_raster
+from tasks.raster_checked import CheckedRaster
+from tasks.raster_checker import RasterChecker, raster_checker
 from tasks.slugs import unique_slugs
 from tasks.staging import pin_and_stage
 from tasks.storage import ObjectInfo, check_key, printable
 from tasks.structures_file import read_structures, structures_of_rasters
+from tasks.survey_content import content_of
 from tasks.survey_files import STRUCTURES_NAME, SurveyFiles, find_survey_files
 from tasks.survey_rejected import SurveyRejected, rejected_input
 
 ACCEPT, REJECT = "ACCEPT", "REJECT"
+_LOOK_BYTES = 48 << 20
+"""Decoded bytes of one raster that `check` looks at: half a second of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,12 @@ def discover(survey_uri: str, *, rules: InputRules, skip_rejected: bool) -> Surv
     structures_source, structures = _structures(files, rules)
     opened: list[_Opened] = []
     rejected = [_absent(name) for name in files.absent]
-    for found in files.rasters:
-        try:
-            opened.append(_open(files, found, rules, with_sha256=True))
-        except InputRejected as error:
-            rejected.append(rejected_input(printable(found.key), error))
+    with raster_checker(rules.limits) as checker:
+        for found in files.rasters:
+            try:
+                opened.append(_open(files, found, rules, checker, with_sha256=True))
+            except InputRejected as error:
+                rejected.append(rejected_input(printable(found.key), error))
     if rejected and (not skip_rejected or not opened):
         raise SurveyRejected(printable(survey_uri), tuple(rejected))
     rasters = _raster_inputs(opened)
@@ -113,6 +118,7 @@ def discover(survey_uri: str, *, rules: InputRules, skip_rejected: bool) -> Surv
         operator=files.manifest.operator,
         rejected=tuple(rejected),
         warnings=(*files.warnings, *skipped, *(line for one in opened for line in one.checked.warnings)),
+        content=content_of(files.listed),
     )
 
 
@@ -132,15 +138,16 @@ def check(survey_uri: str, *, rules: InputRules) -> CheckReport:
         name: RasterVerdict(name, REJECT, one.code, one.message) for name in files.absent for one in [_absent(name)]
     }
     warnings = list(files.warnings)
-    for found in files.rasters:
-        name = printable(found.key)
-        try:
-            one = _open(files, found, rules, with_sha256=False)
-        except InputRejected as error:
-            verdicts[found.key] = RasterVerdict(name, REJECT, error.code, str(error))
-        else:
-            verdicts[found.key] = RasterVerdict(name, ACCEPT, "", _found_out(one.checked))
-            warnings.extend(one.checked.warnings)
+    with raster_checker(rules.limits) as checker:
+        for found in files.rasters:
+            name = printable(found.key)
+            try:
+                one = _open(files, found, rules, checker, with_sha256=False, most_decoded_bytes=_LOOK_BYTES)
+            except InputRejected as error:
+                verdicts[found.key] = RasterVerdict(name, REJECT, error.code, str(error))
+            else:
+                verdicts[found.key] = RasterVerdict(name, ACCEPT, "", _found_out(one.checked))
+                warnings.extend((*one.checked.warnings, *_not_looked_at(name, one.checked)))
     return CheckReport(tuple(verdicts[key] for key in sorted(verdicts)), structures, tuple(refused), tuple(warnings))
 
 
@@ -151,7 +158,15 @@ def _structures(files: SurveyFiles, rules: InputRules) -> tuple[SourceObject | N
     return source, read_structures(path.read_bytes(), name=STRUCTURES_NAME, limits=rules.limits)
 
 
-def _open(files: SurveyFiles, found: ObjectInfo, rules: InputRules, *, with_sha256: bool) -> _Opened:
+def _open(
+    files: SurveyFiles,
+    found: ObjectInfo,
+    rules: InputRules,
+    checker: RasterChecker,
+    *,
+    with_sha256: bool,
+    most_decoded_bytes: int | None = None,
+) -> _Opened:
     """Pin, stage and check one raster; raises InputRejected."""
     name = printable(check_key(found.key))
     listed = {raster.name: raster.sha256 for raster in files.manifest.rasters or ()}
@@ -162,13 +177,13 @@ def _open(files: SurveyFiles, found: ObjectInfo, rules: InputRules, *, with_sha2
     if expected is not None and source.sha256 != expected:
         cause = f"its SHA-256 must be {expected} as survey.json says, got {source.sha256}"
         raise InputRejected("E_CHECKSUM", name, cause, "upload the file again")
-    checked = check_raster(
+    checked = checker.check(
         path,
         name=name,
         gsd_range_m=rules.gsd_range_m,
         gsd_m_override=rules.gsd_m_override if rules.gsd_m_override is not None else files.manifest.gsd_m,
         rgb_bands=rules.rgb_bands,
-        limits=rules.limits,
+        most_decoded_bytes=most_decoded_bytes,
     )
     return _Opened(found.key, source, checked)
 
@@ -200,3 +215,11 @@ def _absent(name: str) -> RejectedInput:
 def _found_out(checked: CheckedRaster) -> str:
     place = checked.georeference
     return f"{place.height} × {place.width} px, {checked.dtype}, GSD {checked.gsd_m * 1000:.4g} mm"
+
+
+def _not_looked_at(name: str, checked: CheckedRaster) -> tuple[str, ...]:
+    look = checked.look
+    if look.looked_at == look.windows:
+        return ()
+    share = 100 * look.looked_at / look.windows
+    return (f"{name}: {share:.2g} % of its pixels were decoded, spread evenly; an inspection decodes all first",)

@@ -16,7 +16,7 @@ from segmentation.records import GivenMask, RasterInput, SourceObject, Structure
 from tasks.discover import InputRules
 from tasks.mask_checks import CheckedMask, check_mask, check_same_grid
 from tasks.plan import PROCESS_BYTES, MeasureSettings, RasterPlan, measure_content, stated_measure_settings
-from tasks.raster_checks import check_raster
+from tasks.raster_checker import raster_checker
 from tasks.raster_file import GDAL_CACHE_BYTES
 from tasks.report_settings import ReportSettings
 from tasks.single_file import pinned_file
@@ -183,14 +183,15 @@ def _pictured(
     """The picture as the raster of the run, placed as the mask is, and warnings."""
     source, path = _pinned(address, rules)
     name = printable(source.name)
-    image = check_raster(
-        path,
-        name=name,
-        gsd_range_m=None,
-        gsd_m_override=rules.gsd_m_override,
-        rgb_bands=rules.rgb_bands,
-        limits=rules.limits,
-    )
+    with raster_checker(rules.limits) as checker:
+        image = checker.check(
+            path,
+            name=name,
+            gsd_range_m=None,
+            gsd_m_override=rules.gsd_m_override,
+            rgb_bands=rules.rgb_bands,
+            most_decoded_bytes=None,
+        )
     shifted = check_same_grid(checked.georeference, image.georeference, mask_name=mask_name, image_name=name)
     raster = RasterInput(
         name=name,

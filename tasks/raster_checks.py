@@ -1,17 +1,17 @@
 """May this raster be inspected: from its first bytes to its scale, cheapest question first."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from segmentation.errors import InputRejected
-from segmentation.georeference import Georeference
+from segmentation.windows import Window
 from tasks.input_limits import InputLimits
+from tasks.raster_checked import CheckedRaster
+from tasks.raster_decode import check_decodes
 from tasks.raster_file import open_raster
 from tasks.raster_place import check_gsd, place_of
 from tasks.raster_values import check_dtype, check_holds_data, rgb_bands_of, value_range_of
 from tasks.tiff_header import BlockTable, CutOffError, HeaderError, Layout, TiffHeader
-
-__all__ = ["CheckedRaster", "check_raster", "open_raster"]
 
 _WRITE_AGAIN = "write the raster again as a GeoTIFF from its source and upload it again"
 _UPLOAD_AGAIN = "upload the file again"
@@ -30,24 +30,6 @@ _RATIO_FROM_BYTES = 1 << 30
 """Below this decoded size a high ratio does no harm: a plain colour compresses a thousandfold."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedRaster:
-    """What the checks found out about a raster that may be inspected."""
-
-    georeference: Georeference
-    """Its place, size and scale."""
-    gsd_m: float
-    """GSD at its centre, metres per pixel."""
-    dtype: str
-    """``uint8`` or ``uint16``."""
-    rgb_bands: tuple[int, int, int]
-    """1-based bands of red, green and blue."""
-    value_range: tuple[float, float]
-    """Values mapped to 0 and 255."""
-    warnings: tuple[str, ...]
-    """What was assumed, for the reader of the report."""
-
-
 def check_raster(
     path: Path,
     *,
@@ -56,11 +38,14 @@ def check_raster(
     gsd_m_override: float | None,
     rgb_bands: tuple[int, int, int] | None,
     limits: InputLimits,
+    most_decoded_bytes: int | None,
+    on_window: Callable[[Window], None],
 ) -> CheckedRaster:
     """What the raster at `path` is; raises InputRejected with the first reason against it.
 
     `gsd_range_m` None: any scale. `gsd_m_override` is the scale of a raster without a place on the earth;
-    `rgb_bands` None: from the colour interpretation. `name` is what the operator calls the file.
+    `rgb_bands` None: from the colour interpretation. `name` is what the operator calls the file. At most about
+    `most_decoded_bytes` of its pixels are decoded, None: all; `on_window` is called before each window of them.
     """
     layout, table = check_header(path, name, limits)
     with open_raster(path) as dataset:
@@ -73,7 +58,9 @@ def check_raster(
         gsd_m = check_gsd(place, name, gsd_range_m=gsd_range_m)
         check_holds_data(dataset, layout, table, name)
         value_range, value_warnings = value_range_of(dataset, layout, table, bands, name)
-    return CheckedRaster(place, gsd_m, dtype, bands, value_range, (*band_warnings, *place_warnings, *value_warnings))
+        look = check_decodes(path, dataset, name, most_bytes=most_decoded_bytes, on_window=on_window)
+    warnings = (*band_warnings, *place_warnings, *value_warnings)
+    return CheckedRaster(place, gsd_m, dtype, bands, value_range, warnings, look)
 
 
 def check_header(path: Path, name: str, limits: InputLimits) -> tuple[Layout, BlockTable]:
@@ -134,9 +121,9 @@ def _check_size(layout: Layout, name: str, limits: InputLimits) -> None:
         got = f"{layout.width} × {layout.height} = {pixel_count}"
         cause = f"a raster must have at most {limits.max_raster_px} px, got {got}"
         raise InputRejected("E_TOO_BIG", name, cause, "cut it into several rasters, or raise SPANSCAN_MAX_RASTER_PX")
-    if layout.block_bytes > limits.max_block_bytes:
+    if layout.held_bytes > limits.max_block_bytes:
         cause = (
-            f"a strip or tile must decode to at most {limits.max_block_bytes} bytes, got {layout.block_bytes} "
+            f"a strip or tile must decode to at most {limits.max_block_bytes} bytes, got {layout.held_bytes} "
             f"({layout.block_width} × {layout.block_height} px)"
         )
         raise InputRejected(

@@ -13,6 +13,8 @@ from tasks.tiff_header import Layout
 
 _GIVE_GSD = "write its CRS into it, or give its GSD (gsd_m in survey.json, or --gsd-mm)"
 _IGNORED_OVERRIDE_DIFFERENCE = 0.02
+_NO_LENGTHS = frozenset({"", "unknown", "unnamed", "unity", "pixel"})
+"""Names of units whose factor nobody should take for metres: GDAL writes a degree in a local CRS as "unknown"."""
 
 
 def place_of(
@@ -106,7 +108,8 @@ def _local_unit_m(crs_wkt: str, name: str) -> tuple[float | None, bool]:
         raise InputRejected("E_CRS", name, str(error), "write its CRS again") from error
     crs = CRS.from_wkt(crs_wkt)
     if local_unit_m is not None:
-        is_length = bool(crs.axis_info) and "degree" not in crs.axis_info[0].unit_name
+        unit = crs.axis_info[0].unit_name.lower() if crs.axis_info else ""
+        is_length = unit not in _NO_LENGTHS and "degree" not in unit and "radian" not in unit
         return (local_unit_m if is_length and isfinite(local_unit_m) and local_unit_m > 0 else None), True
     horizontal = crs.sub_crs_list[0] if crs.is_compound else crs
     if not (horizontal.is_geographic or horizontal.is_projected):

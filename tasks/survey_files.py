@@ -34,6 +34,8 @@ class SurveyFiles:
     """survey.json, empty where there is none."""
     warnings: tuple[str, ...]
     """What was left out."""
+    listed: tuple[ObjectInfo, ...] = ()
+    """All that makes the survey, as it was listed, in the order of the keys."""
 
 
 def is_raster_name(name: str) -> bool:
@@ -58,7 +60,7 @@ def find_survey_files(
     if single is not None:
         storage, found = single
         stem = found.key.rsplit(".", 1)[0]
-        return SurveyFiles(slug(stem, fallback="survey"), storage, (found,), (), None, SurveyManifest(), ())
+        return SurveyFiles(slug(stem, fallback="survey"), storage, (found,), (), None, SurveyManifest(), (), (found,))
     storage = open_storage(survey_uri, endpoint_url=endpoint_url, region=region)
     if isinstance(storage, LocalStorage) and not storage.root.is_dir():
         cause = "there must be a folder or a GeoTIFF at this path, got nothing"
@@ -78,8 +80,24 @@ def find_survey_files(
     if structures is not None:
         _check_document_size(structures, limits)
     return SurveyFiles(
-        _survey_id(survey_uri), storage, rasters, absent, structures, manifest, (*manifest.warnings, *warnings)
+        _survey_id(survey_uri),
+        storage,
+        rasters,
+        absent,
+        structures,
+        manifest,
+        (*manifest.warnings, *warnings),
+        tuple(found for found in objects.values() if makes_survey(found.key)),
     )
+
+
+def listed_now(survey_uri: str, *, endpoint_url: str | None, region: str | None) -> tuple[ObjectInfo, ...]:
+    """All that makes the survey at an address now, in the order of the keys; empty where nothing is there."""
+    single = _single_raster(survey_uri, endpoint_url=endpoint_url, region=region)
+    if single is not None:
+        return (single[1],)
+    storage = open_storage(survey_uri, endpoint_url=endpoint_url, region=region)
+    return tuple(found for found in storage.list("", recursive=False) if makes_survey(found.key))
 
 
 def _single_raster(

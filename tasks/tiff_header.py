@@ -16,6 +16,8 @@ import numpy.typing as npt
 _LONGEST_VALUE_BYTES = 1 << 20
 _MOST_ENTRIES = 4096
 _MOST_DIRECTORIES = 256
+_MOST_BLOCKS = 1 << 25
+"""Strips and tiles of one directory: 10¹¹ px in tiles of 64 px."""
 _STEP_ENTRIES = 1 << 18
 _SAMPLED_BLOCKS = 4096
 _TYPE_CODES: Final = {
@@ -54,7 +56,7 @@ _TYPE_BYTES: Final = {
 _INTEGER_TYPES: Final = frozenset({3, 4, 13, 16, 18})
 
 SUBFILE_TYPE, OLD_SUBFILE_TYPE = 254, 255
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
@@ -94,8 +96,12 @@ class Layout:
     compression: int
     is_planar: bool
     """Whether each sample has blocks of its own."""
+    is_tiled: bool
+    """Tiles, or else strips."""
     block_width: int
     block_height: int
+    fill_order: int
+    """2 where the bits of each byte are turned over."""
     subfile_type: int
     """Bit 0: overview, bit 1: one page of several, bit 2: mask."""
     has_nodata: bool
@@ -123,6 +129,12 @@ class Layout:
         """Decoded size of one strip or tile."""
         samples = 1 if self.is_planar else self.samples
         return -(-self.block_width * samples * self.bits // 8) * self.block_height
+
+    @property
+    def held_bytes(self) -> int:
+        """What a reader must hold at once for a pixel: a block; a row where libtiff cuts up a single plain strip."""
+        is_cut_up = self.compression == 1 and not self.is_tiled and self.block_count == 1
+        return self.block_bytes // self.block_height if is_cut_up else self.block_bytes
 
     @property
     def decoded_bytes(self) -> int:
@@ -184,7 +196,8 @@ class TiffHeader:
         width, height = self._one(entries, _WIDTH), self._one(entries, _HEIGHT)
         samples = self._one(entries, _SAMPLES, 1)
         bits = self._numbers(entries, _BITS, (1,))
-        if _TILE_OFFSETS in entries:
+        is_tiled = _TILE_OFFSETS in entries
+        if is_tiled:
             block = self._one(entries, _TILE_WIDTH), self._one(entries, _TILE_HEIGHT)
         else:
             block = width, min(self._one(entries, _ROWS_PER_STRIP, height), height)
@@ -202,8 +215,10 @@ class TiffHeader:
             photometric=self._one(entries, _PHOTOMETRIC, 1),
             compression=self._one(entries, _COMPRESSION, 1),
             is_planar=self._one(entries, _PLANAR, 1) == 2,
+            is_tiled=is_tiled,
             block_width=block[0],
             block_height=block[1],
+            fill_order=self._one(entries, _FILL_ORDER, 1),
             subfile_type=self._subfile_type(entries),
             has_nodata=NODATA in entries,
             has_alpha=bool({1, 2} & set(extra)),
@@ -230,6 +245,13 @@ class TiffHeader:
             outside += int(np.count_nonzero(written & ((at > end) | (long > end - np.minimum(at, end)))))
         return BlockTable(missing, outside, tuple(sample[:: max(1, len(sample) // _SAMPLED_BLOCKS)]))
 
+    def spans(self, index: int, start: int, count: int) -> list[tuple[int, int]]:
+        """(offset, length) in the file of some strips or tiles of a directory; (0, 0) or so where never written."""
+        offsets, lengths, expected = self._table(index)
+        count = min(count, expected - start)
+        at, long = self._array(offsets, start, count), self._array(lengths, start, count)
+        return list(zip(at.tolist(), long.tolist(), strict=True))
+
     def written(self, index: int) -> npt.NDArray[np.bool_]:
         """Which strips or tiles of a directory were written, bool ``(down, across)``; all planes count as one."""
         offsets, lengths, expected = self._table(index)
@@ -245,6 +267,8 @@ class TiffHeader:
     def _table(self, index: int) -> tuple[_Entry, _Entry, int]:
         """Offsets, lengths and number of the strips or tiles of a directory."""
         entries, expected = self._directories[index], self.layout(index).block_count
+        if expected > _MOST_BLOCKS:
+            raise HeaderError(f"directory {index} must have at most {_MOST_BLOCKS} strips or tiles, got {expected}")
         is_tiled = _TILE_OFFSETS in entries
         offsets = entries.get(_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS)
         lengths = entries.get(_TILE_COUNTS if is_tiled else _STRIP_COUNTS)

@@ -32,6 +32,6 @@ def separate_instances(damage: Bools, border: Floats, *, border_threshold: float
     seeded[whole[seeds > 0]] = True
     unseeded = damage & ~seeded[whole]
     seeds = np.where(unseeded, count + whole, seeds)
-    flooded = watershed(border, markers=seeds, connectivity=2, mask=damage)  # type: ignore[no-untyped-call]
+    flooded = watershed(border, markers=seeds, connectivity=2, mask=damage)
     found = np.unique(flooded)
     return np.asarray(np.searchsorted(found[found > 0], flooded, side="right"), np.int32)

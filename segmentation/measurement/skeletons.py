@@ -110,7 +110,7 @@ def _skeleton(pixels: Bools) -> Bools:
     rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
     inner = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
     skeleton = np.zeros_like(pixels)
-    skeleton[inner] = skeletonize(pixels[inner], method="lee") > 0  # type: ignore[no-untyped-call]
+    skeleton[inner] = skeletonize(pixels[inner], method="lee") > 0
     return skeleton
 
 

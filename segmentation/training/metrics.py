@@ -185,7 +185,7 @@ def score_at_tolerances(
 
 def centre_line(mask: Bools) -> Bools:
     """Centre line ``(H, W)`` of a mask, one pixel wide, by Zhang and Suen's thinning."""
-    return np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
+    return np.asarray(skeletonize(mask), np.bool_)
 
 
 def distance_px(mask: Bools) -> Floats:

@@ -131,7 +131,7 @@ def way(count: int, defect_count: int) -> tuple[list[Stage], list[str]]:
     """The stages, and what does not hold."""
     raster = raster_of(count)
     document, patches = document_of(count, raster), patches_of(defect_count, raster)
-    limits = InputLimits(10**11, 1 << 29, 5000.0, 10, count, 10 * count, 10 * len(document))
+    limits = InputLimits(10**11, 1 << 26, 30.0, 5000.0, 10, count, 10 * count, 10 * len(document))
     stages: list[Stage] = []
 
     def timed(name: str, work: Callable[[], T]) -> T:

@@ -11,7 +11,8 @@ from affine import Affine
 from rasterio.windows import Window
 
 from tasks.input_limits import InputLimits
-from tasks.raster_checks import CheckedRaster, check_raster
+from tasks.raster_checked import CheckedRaster
+from tasks.raster_checks import check_raster
 
 GSD_M = 0.002
 HEIGHT, WIDTH = 96, 130
@@ -22,6 +23,7 @@ UTM_PLACE = Affine(GSD_M, 0, 576_650, 0, -GSD_M, 5_188_198)
 LIMITS = InputLimits(
     max_raster_px=10_000_000_000,
     max_block_bytes=64 << 20,
+    max_read_s=30,
     max_ratio=5000,
     max_rasters=20,
     max_structures=1000,
@@ -69,6 +71,8 @@ def checked(path: Path, **knobs: Any) -> CheckedRaster:
         "gsd_m_override": None,
         "rgb_bands": None,
         "limits": LIMITS,
+        "most_decoded_bytes": None,
+        "on_window": lambda window: None,
     }
     return check_raster(path, name=path.name, **(defaults | knobs))
 

@@ -20,7 +20,7 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from segmentation.errors import InputRejected
-from tasks.raster_checks import open_raster
+from tasks.raster_file import open_raster
 from tests.tasks.surveys import GSD_M, HEIGHT, LIMITS, WIDTH, checked, picture, write_cog, write_raster, write_sparse
 
 LON, LAT = -91.9946, 46.8426
