@@ -125,7 +125,7 @@ def _pair(structure_id: str, painted: CrackTruth, found: Sequence[Mapping[str, A
         painted,
         length_m,
         sum(f["width_mean_mm"] * f["length_m"] for f in wide) / wide_m if wide_m else None,
-        max((f["width_uncertainty_mm"] for f in wide), default=None),
+        max((f["width_mean_uncertainty_mm"] for f in wide), default=None),
     )
 
 

@@ -199,6 +199,12 @@ class CrackMeasure:
     mean_width_uncertainty_mm: float | None = None
     """± of the mean width, about 95 %: less than that of the largest."""
 
+    @property
+    def stated_mean_uncertainty_mm(self) -> float:
+        """The ± to state with the mean width: its own, that of the largest where it has none."""
+        own = self.mean_width_uncertainty_mm
+        return self.width_uncertainty_mm if own is None else own
+
 
 @dataclass(frozen=True, slots=True)
 class Defect:

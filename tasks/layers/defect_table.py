@@ -138,8 +138,15 @@ DEFECT_COLUMNS: Final[tuple[Column[DefectRow], ...]] = (
         "width_uncertainty_mm",
         "real",
         "mm",
-        "± of the widths, about 95 %",
+        "± of the largest width, about 95 %",
         _CrackFigure("width_uncertainty_mm", 3),
+    ),
+    Column(
+        "width_mean_uncertainty_mm",
+        "real",
+        "mm",
+        "± of the mean width, about 95 %",
+        _CrackFigure("stated_mean_uncertainty_mm", 3),
     ),
     Column(
         "width_resolvable_mm", "real", "mm", "Least width that the GSD carries", _CrackFigure("resolvable_width_mm", 4)

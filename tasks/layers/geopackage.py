@@ -2,7 +2,7 @@
 
 Written through GDAL; styles lie in the table ``layer_styles``, as QGIS itself saves them into a GeoPackage, and
 meanings in ``gpkg_data_columns`` (OGC 12-128r18, F.9). The bytes are the same for the same rows and library versions:
-the times at which layers changed are set to one that is given.
+the times at which layers changed, and SQLite's counters of changes, are set to given ones.
 """
 
 import sqlite3
@@ -20,6 +20,8 @@ from tasks.layers.columns import GEOMETRY_COLUMN, LayerTable, arrow_table
 from tasks.layers.dates import utc_text
 
 MEDIA_TYPE = "application/geopackage+sqlite3"
+_CHANGE_COUNTERS = (24, 92)
+"""Offsets in a SQLite file."""
 _OGR_COMMENT: Final = "GDAL:OGR:comment"
 """Field metadata in which GDAL looks for a column's meaning."""
 _GEOMETRY_NAME: Final = "geom"
@@ -69,6 +71,19 @@ def write_geopackage(path: Path, layers: Sequence[StyledLayer], *, changed_at: d
             _save_styles(database, layers, stamp=stamp)
             database.execute("UPDATE gpkg_contents SET last_change = ?", (stamp,))
         database.execute("VACUUM")
+    _forget_transactions(path)
+
+
+def _forget_transactions(path: Path) -> None:
+    """Set SQLite's counters of changes to one value: GDAL's number of transactions differs from time to time.
+
+    They are the file change counter and the version-valid-for number of the SQLite file format, section 1.3, which must
+    be equal, and are for connections that are open at the same time.
+    """
+    with path.open("r+b") as file:
+        for offset in _CHANGE_COUNTERS:
+            file.seek(offset)
+            file.write((1).to_bytes(4, "big"))
 
 
 def _save_styles(database: sqlite3.Connection, layers: Sequence[StyledLayer], *, stamp: str) -> None:

@@ -316,7 +316,15 @@ def _measure_facts(measure: CrackMeasure, defect: Defect) -> tuple[Fact, ...]:
         Fact("Length", with_unit(measure.length_m, "m") + bridged),
         Fact("Largest width", _width(measure, measure.max_width_mm, below_resolution=below)),
         Fact("Width, 95th percentile", _width(measure, measure.p95_width_mm, below_resolution=below)),
-        Fact("Width, mean", _width(measure, measure.mean_width_mm, below_resolution=below)),
+        Fact(
+            "Width, mean",
+            width_text(
+                measure.mean_width_mm,
+                uncertainty_mm=measure.stated_mean_uncertainty_mm,
+                resolvable_mm=measure.resolvable_width_mm,
+                below_resolution=below,
+            ),
+        ),
         Fact("Least measurable width", limit_text(measure.resolvable_width_mm)),
         Fact("Width measured by", methods.get(measure.width_method, clean_text(measure.width_method))),
         Fact("Area", area_text(defect.area_m2)),

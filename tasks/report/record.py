@@ -227,6 +227,7 @@ def _defect(defect: Defect, place: Place) -> dict[str, Any]:
         width = {
             **widths_json(defect),
             "uncertainty": finite(measure.width_uncertainty_mm, digits=3),
+            "mean_uncertainty": finite(measure.stated_mean_uncertainty_mm, digits=3),
             "resolvable": finite(measure.resolvable_width_mm, digits=4),
             "method": measure.width_method,
         }

@@ -156,6 +156,7 @@ def test_figures_are_those_of_the_records() -> None:
         "mean": 6.2,
         "median": 6.2,
         "uncertainty": 0.82,
+        "mean_uncertainty": 0.82,
         "resolvable": 3.0,
         "method": "profile",
     }
