@@ -15,7 +15,8 @@ import numpy.typing as npt
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.storage import LocalStore, ObjectStore
+from zarr.errors import ContainsArrayError, ContainsGroupError
+from zarr.storage import LocalStore
 
 from segmentation.classes import DEFECT_CLASSES, NODATA, NOT_INSPECTED
 from segmentation.georeference import Georeference
@@ -35,6 +36,7 @@ from tasks.mask_metadata import (
 )
 from tasks.shard_file import CHUNK_PX, ZSTD_LEVEL, constant_shard, encode_shard, split_shard
 from tasks.storage import Storage, open_storage
+from tasks.zarr_window import read_window
 
 if TYPE_CHECKING:  # else whoever reads a mask would load torch
     from segmentation.inference.predictor import SegmentedWindow
@@ -64,14 +66,15 @@ class MaskStore:
 
     def create(self, raster: RasterInput, *, block_px: int) -> None:
         """Create the arrays of a raster, all "not inspected"; leaves an existing group of that raster as it is."""
-        root = zarr.open_group(_store(self), mode="a", zarr_format=3, use_consolidated=False)
+        root = _root(self)
         if f"{raster.slug}/mask" in root and f"{raster.slug}/spatial_ref" in root:
             return
         georeference = raster.georeference
-        group = root.require_group(raster.slug)
+        group = _group(root, raster.slug)
         group.attrs.update(group_attributes(raster, factor=1))
         _create_mask(group, georeference, block_px=block_px)
-        group.create_array(
+        _array_in(
+            group,
             "probability",
             shape=(len(DEFECT_CLASSES), georeference.height, georeference.width),
             dtype="uint8",
@@ -81,7 +84,6 @@ class MaskStore:
             dimension_names=("class", "y", "x"),
             attributes=probability_attributes(),
             compressors=_COMPRESSORS,
-            overwrite=True,
         )
         _create_place(group, georeference)
 
@@ -90,7 +92,7 @@ class MaskStore:
         group = zarr.open_group(_store(self), path=raster.slug, mode="r+", use_consolidated=False)
         if f"{factor}/mask" in group and f"{factor}/spatial_ref" in group:
             return
-        level = group.require_group(str(factor))
+        level = _group(group, str(factor))
         level.attrs.update(group_attributes(raster, factor=factor))
         georeference = level_georeference(raster.georeference, factor)
         _create_mask(level, georeference, block_px=self.block_px(raster.slug))
@@ -171,7 +173,7 @@ class MaskStore:
         """
         if step == 1:
             rows, cols = window.slices()
-            return np.asarray(_array(self, _mask(slug, 1))[rows, cols], dtype=np.uint8)
+            return self._window(_mask(slug, 1), (rows, cols))
         height, width = _array(self, _mask(slug, 1)).shape
         factor = max(f for f in (1, *level_factors(height, width)) if f <= step)
         row_starts, row_stops = _spans(window.row_start, window.row_stop, step=step, factor=factor)
@@ -185,7 +187,7 @@ class MaskStore:
         """A window of a level, in the level's pixels."""
         if factor == 1 or factor in self.levels(slug):
             rows, cols = window.slices()
-            return np.asarray(_array(self, _mask(slug, factor))[rows, cols], dtype=np.uint8)
+            return self._window(_mask(slug, factor), (rows, cols))
         height, width = _array(self, _mask(slug, 1)).shape
         mask = np.empty(window.shape, np.uint8)
         for piece in blocks(*window.shape, block_px=max(1, PIECE_PX // factor)):
@@ -202,29 +204,19 @@ class MaskStore:
     def read_probability(self, slug: str, window: Window) -> Mask:
         """Quantised probability uint8 ``(2, H, W)`` of CRACK and RUST in a window."""
         rows, cols = window.slices()
-        return np.asarray(_array(self, f"{slug}/probability")[:, rows, cols], dtype=np.uint8)
+        return self._window(f"{slug}/probability", (slice(None), rows, cols))
+
+    def _window(self, path: str, selection: tuple[slice, ...]) -> Mask:
+        return read_window(_array(self, path), selection, uri=f"{self.uri.rstrip('/')}/{path}")
 
 
 @lru_cache(maxsize=8)
 def _store(address: MaskStore) -> Store:
     if not address.uri.startswith("s3://"):
         return LocalStore(address.uri)
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import S3Store
+    from tasks.s3_zarr import s3_zarr_store
 
-    bucket, _, prefix = address.uri.removeprefix("s3://").partition("/")
-    options: dict[str, Any] = {"virtual_hosted_style_request": address.endpoint_url is None}
-    if address.endpoint_url is not None:
-        options["endpoint"] = address.endpoint_url
-        options["client_options"] = {"allow_http": address.endpoint_url.startswith("http://")}
-    store = S3Store(
-        bucket,
-        prefix=prefix,
-        region=address.region or "us-east-1",
-        credential_provider=Boto3CredentialProvider(),
-        **options,
-    )
-    return ObjectStore(store)
+    return s3_zarr_store(address.uri, endpoint_url=address.endpoint_url, region=address.region)
 
 
 @lru_cache(maxsize=8)
@@ -280,7 +272,8 @@ def _spans(start: int, stop: int, *, step: int, factor: int) -> tuple[npt.NDArra
 
 
 def _create_mask(group: zarr.Group, georeference: Georeference, *, block_px: int) -> None:
-    group.create_array(
+    _array_in(
+        group,
         "mask",
         shape=(georeference.height, georeference.width),
         dtype="uint8",
@@ -290,22 +283,50 @@ def _create_mask(group: zarr.Group, georeference: Georeference, *, block_px: int
         dimension_names=("y", "x"),
         attributes=mask_attributes(),
         compressors=_COMPRESSORS,
-        overwrite=True,
     )
 
 
 def _create_place(group: zarr.Group, georeference: Georeference) -> None:
     """Coordinates and grid mapping; the latter comes last and says that the group is complete."""
     for name, (values, attributes) in centres(georeference).items():
-        group.create_array(
+        array = _array_in(
+            group,
             name,
-            data=values,
+            shape=values.shape,
+            dtype=values.dtype,
             chunks=values.shape,
             dimension_names=(name,),
             attributes=attributes,
             compressors=_COMPRESSORS,
-            overwrite=True,
         )
-    group.create_array(
-        "spatial_ref", shape=(), dtype="int64", fill_value=0, attributes=spatial_ref(georeference), overwrite=True
-    )
+        array[:] = values
+    _array_in(group, "spatial_ref", shape=(), dtype="int64", fill_value=0, attributes=spatial_ref(georeference))
+
+
+def _root(address: MaskStore) -> zarr.Group:
+    """The root group, made where there is none."""
+    where: Any = {"zarr_format": 3, "use_consolidated": False}
+    try:
+        return zarr.open_group(_store(address), mode="a", **where)
+    except ContainsGroupError:  # another run of the same content made it meanwhile
+        return zarr.open_group(_store(address), mode="r+", **where)
+
+
+def _group(parent: zarr.Group, name: str) -> zarr.Group:
+    """A group of a group, made where there is none."""
+    try:
+        return parent.require_group(name)
+    except ContainsGroupError:
+        return parent.require_group(name)
+
+
+def _array_in(group: zarr.Group, name: str, **how: Any) -> zarr.Array[Any]:
+    """An array of a group, made where there is none.
+
+    One that is there is left as it is, with its shards: it was made for the same run, by an attempt that ended early or
+    by another process that works at it now.
+    """
+    try:
+        return group.create_array(name, **how)
+    except ContainsArrayError:
+        return zarr.open_array(group.store, path=f"{group.path}/{name}", mode="r+")

@@ -4,27 +4,28 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from segmentation.errors import RunFailed, SpanscanError
-from segmentation.records import GivenMask, StructureResult
+from segmentation.errors import SpanscanError
+from segmentation.records import GivenMask, StructureResult, Survey, SurveyContent
 from tasks.layers.stac_collection import update_collection
 from tasks.measure import Measured
 from tasks.output_files import dumped_json
 from tasks.plan import RunPlan
+from tasks.publish_pointer import POINTER, pointed_at, swap_pointer
 from tasks.report_survey import Reported
 from tasks.run_place import RunPlace
 from tasks.seam_proof import SeamProof
-from tasks.storage import Storage
+from tasks.survey_content import present_content
 
 log = logging.getLogger("spanscan.publish")
 
+__all__ = ["MANIFEST", "POINTER", "Published", "RunFigures", "StructureLine", "publish_run", "published_run"]
+
 MANIFEST = "manifest.json"
-POINTER = "latest.json"
 _STATED_PACKAGES = (
     "spanscan",
     "torch",
@@ -94,13 +95,20 @@ class Published:
     warnings: tuple[str, ...]
     seconds_by_stage: dict[str, float]
     already_published: bool = False
-    """Whether an earlier run of the same content stands, and this one had nothing to do."""
+    """Whether another run of the same content stands, and this one had nothing to publish."""
+    superseded_by: str | None = None
+    """The run of a newer upload that stays published; this one's results are kept beside it."""
 
     def summary_lines(self) -> list[str]:
         """A line per structure and per warning."""
         lines = [_structure_text(s) for s in self.structures]
         lines += [f"warning: {w}" for w in self.warnings]
-        if self.already_published:
+        if self.superseded_by is not None:
+            lines.append(
+                f"a newer upload of this survey is published (run {self.superseded_by}) and stays so; "
+                f"the results of this older one are kept in {self.results}"
+            )
+        elif self.already_published:
             lines.append("the same content was worked before with the same settings; its reports stand")
         return lines
 
@@ -118,7 +126,8 @@ def publish_run(
 ) -> Published:
     """Write the manifest and point ``latest.json`` at this run; what was published before stays whole until then.
 
-    Raises RunFailed E_POINTER where other runs of the same survey keep overtaking this one.
+    A run of an older upload leaves the pointer where it is, and so does one whose twin was faster; both say so. Raises
+    RunFailed E_POINTER where other runs of the same survey keep overtaking this one.
     """
     outcome = Published(
         run_key=plan.run_key,
@@ -128,23 +137,41 @@ def publish_run(
         seconds_by_stage=dict(figures.seconds),
     )
     manifest = _manifest(plan, measured, reported, seam_proof, figures, outcome)
-    place.storage.write(MANIFEST, dumped_json(manifest), content_type="application/json")
-    swap_pointer(place.results, plan.run_key)
+    # The first of two runs of the same content leaves the manifest: what is published does not change any more.
+    place.storage.swap(MANIFEST, dumped_json(manifest), expected=None)
+    outcome = _pointed(place, outcome, plan.survey)
     _catalogue(place, manifest)
     return outcome
 
 
-def published_run(place: RunPlace) -> Published | None:
-    """The outcome of this very run where it was finished before; the pointer then points at it (again)."""
+def published_run(place: RunPlace, survey: Survey | None = None) -> Published | None:
+    """The outcome of this very run where it was finished before; the pointer then points at it (again).
+
+    Unless it names the run of an upload newer than `survey`, see `swap_pointer`.
+    """
     if not place.storage.exists(MANIFEST):
         return None
     manifest = json.loads(place.storage.read(MANIFEST))
     outcome = _PUBLISHED.validate_python(manifest["outcome"])
-    pointer = json.loads(place.results.read(POINTER)) if place.results.exists(POINTER) else {}
-    if pointer.get("run_key") != outcome.run_key:
-        swap_pointer(place.results, outcome.run_key)
+    outcome = replace(_pointed(place, outcome, survey), already_published=True)
     _catalogue(place, manifest)
-    return replace(outcome, already_published=True)
+    return outcome
+
+
+def _pointed(place: RunPlace, outcome: Published, survey: Survey | None) -> Published:
+    """The outcome with what became of the pointer."""
+
+    def present() -> SurveyContent | None:
+        if survey is None:
+            return None
+        return present_content(survey.uri, endpoint_url=place.endpoint_url, region=place.region)
+
+    content = survey.content if survey is not None else None
+    pointer = swap_pointer(place.results, outcome.run_key, content=content, present=present)
+    if pointer.run_key != outcome.run_key:
+        log.warning("a newer upload of this survey is published: run %s", pointer.run_key)
+        return replace(outcome, superseded_by=pointer.run_key)
+    return outcome if pointer.moved else replace(outcome, already_published=True)
 
 
 def _catalogue(place: RunPlace, manifest: dict[str, Any]) -> None:
@@ -158,29 +185,10 @@ def _catalogue(place: RunPlace, manifest: dict[str, Any]) -> None:
         update_collection(
             place.root,
             survey_id=manifest["survey"]["id"],
-            published_run=lambda: str(json.loads(place.results.read(POINTER))["run"]),
+            published_run=lambda: str(pointed_at(place.results)["run"]),
         )
     except SpanscanError as error:
         log.warning("the run is published, but the collection of all surveys was not changed: %s", error)
-
-
-def swap_pointer(results: Storage, run_key: str) -> None:
-    """Point ``latest.json`` of a survey at a run; raises RunFailed E_POINTER where others keep overtaking."""
-    pointer = {
-        "run_key": run_key,
-        "run": f"runs/{run_key}",
-        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    for _ in range(5):
-        before = results.head(POINTER).etag if results.exists(POINTER) else None
-        if results.swap(POINTER, dumped_json(pointer), expected=before).swapped:
-            return
-    raise RunFailed(
-        "E_POINTER",
-        results.uri(POINTER),
-        "the pointer must stay in place while it is swapped, got 5 changes by other runs in a row",
-        "wait for the other runs of this survey to end and run again; the finished results are kept",
-    )
 
 
 def _manifest(
@@ -194,7 +202,7 @@ def _manifest(
     segment_s = figures.seconds.get("segment", 0.0)
     return {
         "schema": "spanscan/manifest/1",
-        "survey": {"id": plan.survey.id, "uri": plan.survey.uri},
+        "survey": {"id": plan.survey.id, "uri": plan.survey.uri, "content": _content(plan.survey.content)},
         "run_key": plan.run_key,
         "inputs": [{"name": r.name, "gsd_m": r.gsd_m, **asdict(r.source)} for r in plan.survey.rasters],
         "structures": asdict(plan.survey.structures_source) if plan.survey.structures_source else None,
@@ -219,6 +227,12 @@ def _manifest(
         "outputs_without_sha256": _UNLISTED,
         "outcome": asdict(outcome),
     }
+
+
+def _content(content: SurveyContent | None) -> dict[str, str | None] | None:
+    if content is None:
+        return None
+    return {"name": content.name, "changed_at": content.changed_at.isoformat() if content.changed_at else None}
 
 
 def _line(result: StructureResult, report_uri: str, given: GivenMask | None) -> StructureLine:

@@ -20,6 +20,7 @@ _PERMISSIONS = {
     "CompleteMultipartUpload": "s3:PutObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "DeleteObject": "s3:DeleteObject",
+    "ListObjectVersions": "s3:ListBucketVersions",
 }
 _CREDENTIAL_CODES = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidToken"}
@@ -48,6 +49,11 @@ def telling_s3_errors(uri: str, *, endpoint_url: str | None, region: str | None)
         yield
     except (BotoCoreError, ClientError, S3UploadFailedError) as error:
         raise told(error, uri, endpoint_url=endpoint_url, region=region) from error
+    except RuntimeError as error:
+        # What botocore raises where a refresh brought credentials that are out of date as well.
+        if not str(error).startswith("Credentials were refreshed"):
+            raise
+        raise _credentials(uri, _first_line(error)) from error
 
 
 def told(error: Exception, uri: str, *, endpoint_url: str | None, region: str | None) -> SpanscanError:
@@ -58,6 +64,9 @@ def told(error: Exception, uri: str, *, endpoint_url: str | None, region: str | 
         return _told_by_server(inner, uri, region=region)
     if isinstance(inner, _CREDENTIAL_ERRORS):
         return _credentials(uri, _first_line(inner))
+    if isinstance(inner, boto.FlexibleChecksumError):
+        cause = f"the content must agree with the checksum kept for it, got several times: {_first_line(inner)}"
+        return InputRejected("E_CHECKSUM", uri, cause, "upload the file again")
     if isinstance(inner, boto.ParamValidationError | boto.InvalidRegionError):
         return UsageError(
             "E_URI", uri, f"bucket, key and region must be well formed, got: {_first_line(inner)}", "mend it"

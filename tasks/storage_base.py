@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +28,8 @@ class ObjectInfo:
     """S3 version; None where the bucket keeps none, for a local file and in a listing."""
     checksums: Mapping[str, str] = field(default_factory=dict)
     """Checksums of the whole content that S3 holds, name (``SHA256``, ``CRC32``, ``MD5`` …) → base64."""
+    modified_at: datetime | None = field(default=None, compare=False)
+    """When it was written, by the server's clock; a listing may tell it finer than a head request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
@@ -191,12 +192,17 @@ def _files_below(folder: Path, *, recursive: bool) -> Iterator[Path]:
 
 
 def _info(path: Path, key: str) -> ObjectInfo:
-    size_bytes, etag = pin_local(path)
-    return ObjectInfo(key, size_bytes, etag)
+    status = path.stat()
+    return ObjectInfo(key, status.st_size, _etag(status), modified_at=last_change(status))
 
 
 def _etag(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns}-{status.st_size}"
+
+
+def last_change(status: os.stat_result) -> datetime:
+    """A copy may keep the times of its original, but not the time of its last change of status."""
+    return datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
 
 
 def _write_all(handle: IO[bytes], data: bytes) -> None:

@@ -1,8 +1,5 @@
 """A prefix of an S3 bucket as a storage; each process makes its own client."""
 
-import base64
-import re
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import ClientError, HTTPClientError
 
-from segmentation.errors import RunFailed
 from segmentation.records import SourceObject
-from tasks.s3_client import again_on_broken_bodies, pause, s3_client
-from tasks.s3_download import PinnedObject
-from tasks.s3_errors import http_status, is_not_found, not_found, telling_s3_errors
+from tasks.s3_client import again_on_broken_bodies, s3_client
+from tasks.s3_download import PinnedObject, whole_content
+from tasks.s3_errors import not_found, telling_s3_errors
+from tasks.s3_head import checksums_of, etag_of, head_of, modified_at, version_of
+from tasks.s3_swap import ConditionalWrite
 from tasks.storage_base import ObjectInfo, Storage, SwapOutcome, check_key
 
 if TYPE_CHECKING:
@@ -24,10 +21,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _TRANSFER = TransferConfig(max_concurrency=4, multipart_chunksize=16 << 20)
-_SWAP_TRIES = 5
-_SWAP_TOKEN = "spanscan-swap"
-_MD5_HEX = re.compile(r"[0-9a-f]{32}")
-_CHECKSUM_NAMES = ("SHA256", "SHA1", "CRC32", "CRC32C", "CRC64NVME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +50,27 @@ class S3Storage(Storage):
                 key = found["Key"].removeprefix(self.prefix)
                 # Consoles mark a folder by an empty object whose key ends with a slash.
                 if not key.endswith("/") and key:
-                    yield ObjectInfo(key, found["Size"], found["ETag"].strip('"'))
+                    yield ObjectInfo(key, found["Size"], found["ETag"].strip('"'), modified_at=found["LastModified"])
 
     def head(self, key: str) -> ObjectInfo:
         """See `Storage.head`."""
         answer = self._head(self._full(key), version_id=None)
         if answer is None:
             raise not_found(self.uri(key))
-        version_id = _version(answer.get("VersionId"))
-        return ObjectInfo(key, answer["ContentLength"], answer["ETag"].strip('"'), version_id, _checksums(answer))
+        return ObjectInfo(
+            key,
+            answer["ContentLength"],
+            etag_of(answer),
+            version_of(answer.get("VersionId")),
+            checksums_of(answer),
+            modified_at(answer),
+        )
 
     def read(self, key: str) -> bytes:
         """See `Storage.read`."""
         full = self._full(key)
         with self._telling(self.uri(key)):
-            return again_on_broken_bodies(lambda: self._client.get_object(Bucket=self.bucket, Key=full)["Body"].read())
+            return again_on_broken_bodies(lambda: whole_content(self._client, self.bucket, full))
 
     def write(self, key: str, data: bytes, *, content_type: str) -> str:
         """See `Storage.write`."""
@@ -96,7 +95,7 @@ class S3Storage(Storage):
         with self._telling(source.uri):
             # A pinned SHA-256 says all that the server's checksums could.
             answer = None if source.sha256 else self._head(key, version_id=source.version_id)
-            checksums = {} if answer is None else _checksums(answer)
+            checksums = {} if answer is None else checksums_of(answer)
             return PinnedObject(self._client, bucket, key, source, checksums).download(path)
 
     def exists(self, key: str) -> bool:
@@ -110,23 +109,17 @@ class S3Storage(Storage):
             self._client.delete_object(Bucket=self.bucket, Key=full)
 
     def swap(self, key: str, data: bytes, *, expected: str | None) -> SwapOutcome:
-        """See `Storage.swap`; each write carries a token of its own, by which it is known again."""
-        full, token = self._full(key), uuid.uuid4().hex
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": f'"{expected}"'}
+        """See `Storage.swap`, and `tasks.s3_swap` for how it stays true on each kind of server."""
         with self._telling(self.uri(key)):
-            for attempt in range(1, _SWAP_TRIES + 1):
-                try:
-                    answer = self._client.put_object(
-                        Bucket=self.bucket, Key=full, Body=data, Metadata={_SWAP_TOKEN: token}, **condition
-                    )
-                    return SwapOutcome(swapped=True, etag=answer["ETag"].strip('"'))
-                except (ClientError, HTTPClientError) as error:
-                    outcome = self._read_back(key, token, error, expected=expected)
-                    if outcome is not None:
-                        return outcome
-                    pause(attempt)
-        cause = f"the server must decide a conditional write, got {_SWAP_TRIES} times: ask again"
-        raise RunFailed("E_S3_UNAVAILABLE", self.uri(key), cause, "run it again")
+            return ConditionalWrite(
+                self._client,
+                self.bucket,
+                self._full(key),
+                data,
+                expected,
+                self.uri(key),
+                asks_history=self.endpoint_url is not None,
+            ).swap()
 
     def uri(self, key: str) -> str:
         """See `Storage.uri`."""
@@ -147,60 +140,7 @@ class S3Storage(Storage):
     def _telling(self, uri: str) -> AbstractContextManager[None]:
         return telling_s3_errors(uri, endpoint_url=self.endpoint_url, region=self.region)
 
-    def _read_back(
-        self, key: str, token: str, error: ClientError | HTTPClientError, *, expected: str | None
-    ) -> SwapOutcome | None:
-        """What became of a conditional write that ended in `error`; None: try again. Raises `error` where unknown."""
-        status = http_status(error) if isinstance(error, ClientError) else 0
-        is_conflict = status in (409, 412) or (isinstance(error, ClientError) and is_not_found(error))
-        is_lost_answer = status == 0 or status >= 500
-        if not is_conflict and not is_lost_answer:
-            raise error
-        # A write whose answer was lost is sent again by boto3, and then conflicts with itself.
-        answer = self._head(self._full(key), version_id=None)
-        etag = None if answer is None else answer["ETag"].strip('"')
-        if answer is not None and answer.get("Metadata", {}).get(_SWAP_TOKEN) == token:
-            return SwapOutcome(swapped=True, etag=etag)
-        if not is_conflict:
-            raise error
-        if status == 409 and etag == expected:
-            return None
-        return SwapOutcome(swapped=False, etag=etag)
-
     def _head(self, full_key: str, *, version_id: str | None) -> "HeadObjectOutputTypeDef | None":
         """The answer to a head request for a key of the bucket, None where there is no object."""
-        request: dict[str, Any] = {"Bucket": self.bucket, "Key": full_key, "ChecksumMode": "ENABLED"}
-        if version_id is not None:
-            request["VersionId"] = version_id
         with self._telling(f"s3://{self.bucket}/{full_key}"):
-            try:
-                return self._client.head_object(**request)
-            except ClientError as error:
-                if is_not_found(error):
-                    return None
-                raise
-
-
-def _checksums(answer: "HeadObjectOutputTypeDef") -> dict[str, str]:
-    """Checksums of the whole content in a head answer, name → base64."""
-    found: dict[str, str] = {}
-    etag = answer["ETag"].strip('"')
-    # Of an object in parts there may be a checksum of the parts' checksums, which says nothing of the whole.
-    is_in_parts = "-" in etag and answer.get("ChecksumType") != "FULL_OBJECT"
-    for name in _CHECKSUM_NAMES:
-        value = str(answer.get(f"Checksum{name}", ""))
-        if value and "-" not in value and not is_in_parts:
-            found[name] = value
-    # S3's tag is the MD5 of an object that was put in one piece and not encrypted by a customer's key.
-    if (
-        _MD5_HEX.fullmatch(etag)
-        and answer.get("ServerSideEncryption", "AES256") == "AES256"
-        and not answer.get("SSECustomerAlgorithm")
-    ):
-        found["MD5"] = base64.b64encode(bytes.fromhex(etag)).decode()
-    return found
-
-
-def _version(version_id: str | None) -> str | None:
-    """The version, None where the bucket keeps none."""
-    return None if version_id in (None, "", "null") else version_id
+            return head_of(self._client, self.bucket, full_key, version_id=version_id)

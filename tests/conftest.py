@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 from tasks.s3_server import EmbeddedS3, embedded_s3
+from tests.servers.fixtures import any_bucket, any_s3, ministack_server, moto_server, rgw_server  # noqa: F401
 
 # No deadline: on a shared machine the time of one example says nothing. `--hypothesis-profile long` looks harder.
 settings.register_profile("quick", deadline=None, max_examples=40)

@@ -1,0 +1,1 @@
+"""Comparison of two published runs: reading them, registering their structures, writing what has changed."""

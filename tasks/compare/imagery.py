@@ -1,0 +1,189 @@
+"""Pictures of a run in the plane of a structure: of its rasters where they are still there, else of its masks."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from segmentation.classes import PixelClass
+from segmentation.comparison.local_shifts import Picture
+from segmentation.comparison.registration import GridToPlane, resampled
+from segmentation.errors import SpanscanError
+from segmentation.records import RasterInput
+from segmentation.windows import Window
+from tasks.compare.plane import Plane, grid_to_pixels
+from tasks.compare.published import PublishedRun, RunRaster
+from tasks.input_limits import InputLimits
+from tasks.raster_checks import check_raster
+from tasks.raster_reader import RasterReader, raster_reader
+from tasks.report.drawn_mask import drawn_mask
+from tasks.staging import staged
+from tasks.storage_local import file_sha256
+
+ReadBands = Callable[[RunRaster, Window, float], list[Picture] | None]
+"""Reads the bands of a window of a raster, each pixel standing for so many; None where they cannot be read."""
+
+IMAGERY, MASKS = "imagery", "masks"
+_LOOK_BYTES = 1 << 20
+_SHADES = np.full(256, np.nan, np.float32)
+"""Brightness by class id where the masks stand for the imagery; NaN where nothing was inspected."""
+_SHADES[[PixelClass.BACKGROUND, PixelClass.CRACK, PixelClass.RUST]] = 0.0, 1.0, 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRules:
+    """How the rasters of a run are found and read again."""
+
+    staging_dir: Path
+    rgb_bands: tuple[int, int, int] | None
+    limits: InputLimits
+
+
+class RunImagery:
+    """Opens the rasters of a run once for several structures; for one thread, closed by its `with`."""
+
+    def __init__(self, run: PublishedRun, rules: ReadingRules) -> None:
+        self.run = run
+        self._rules = rules
+        self._open = ExitStack()
+        self._readers: dict[str, RasterReader | None] = {}
+        self.missing: dict[str, str] = {}
+        """Why a raster cannot be read, by its name."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def reader(self, raster: RunRaster) -> RasterReader | None:
+        """The reader of a raster; None where its pixels are no longer what the run inspected."""
+        if raster.name not in self._readers:
+            try:
+                self._readers[raster.name] = self._opened(raster)
+            except SpanscanError as error:
+                self._readers[raster.name] = None
+                self.missing[raster.name] = f"{error.cause}"
+        return self._readers[raster.name]
+
+    def _opened(self, raster: RunRaster) -> RasterReader | None:
+        if raster.is_mask:
+            self.missing[raster.name] = "the mask was given without a picture"
+            return None
+        path = self._path(raster)
+        checked = check_raster(
+            path,
+            name=raster.name,
+            gsd_range_m=None,
+            gsd_m_override=raster.gsd_m,
+            rgb_bands=self._rules.rgb_bands,
+            limits=self._rules.limits,
+            most_decoded_bytes=_LOOK_BYTES,  # its own run has looked at all of it
+            on_window=lambda _: None,
+        )
+        one = RasterInput(
+            raster.name,
+            raster.slug,
+            raster.source,
+            raster.georeference,
+            raster.gsd_m,
+            checked.dtype,
+            checked.rgb_bands,
+            checked.value_range,
+        )
+        return self._open.enter_context(raster_reader(path, one))
+
+    def _path(self, raster: RunRaster) -> Path:
+        source = raster.source
+        path = Path(source.uri)
+        if not source.uri.startswith("s3://") and path.is_file() and file_sha256(path) == source.sha256:
+            return path  # moved or copied since, with the same content
+        return staged(
+            source, staging_dir=self._rules.staging_dir, endpoint_url=self.run.endpoint_url, region=self.run.region
+        )
+
+
+class PlanePictures:
+    """What one survey shows of a structure's plane; called, a `segmentation.comparison.registration.ReadPlane`."""
+
+    def __init__(self, imagery: RunImagery, rasters: Iterable[RunRaster], plane: Plane, *, of: str) -> None:
+        self._imagery = imagery
+        self._rasters = tuple(rasters)
+        self._plane = plane
+        self._of = of
+
+    def __call__(self, grid: GridToPlane, shape: tuple[int, int]) -> Picture:
+        """Brightness ``(H, W)`` float32 of a grid in the plane; NaN where there is no data. Windows only are read."""
+        (picture,) = self._bands(grid, shape, self._shade)
+        return picture
+
+    def colours(self, grid: GridToPlane, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """RGB ``(H, W, 3)`` of a grid in the plane, white where there is no data."""
+        bands = np.stack(self._bands(grid, shape, self._colour), axis=2)
+        return np.where(np.isnan(bands), 255, np.clip(np.rint(np.nan_to_num(bands)), 0, 255)).astype(np.uint8)
+
+    def _bands(self, grid: GridToPlane, shape: tuple[int, int], read: ReadBands) -> list[Picture]:
+        """The bands that `read` gives, of the first raster that knows a place."""
+        seen: list[Picture] | None = None
+        for raster in self._rasters:
+            part = self._part(raster, grid, shape, read)
+            if part is None:
+                continue
+            seen = part if seen is None else [np.where(np.isnan(s), p, s) for s, p in zip(seen, part, strict=True)]
+            if not np.isnan(seen[0]).any():
+                break
+        return seen or [np.full(shape, np.nan, np.float32)] * (1 if read == self._shade else 3)
+
+    def _part(
+        self, raster: RunRaster, grid: GridToPlane, shape: tuple[int, int], read: ReadBands
+    ) -> list[Picture] | None:
+        to_raster = grid_to_pixels(self._plane, raster.georeference, grid, shape)
+        window = window_of(to_raster, shape, raster)
+        if window is None:
+            return None
+        step = max(1.0, sqrt(abs(float(np.linalg.det(to_raster[:2, :2])))))
+        bands = read(raster, window, step)
+        if bands is None:
+            return None
+        rows, cols = window.shape
+        to_read = np.diag([bands[0].shape[1] / cols, bands[0].shape[0] / rows, 1.0])
+        to_read[:2, 2] = -window.col_start * to_read[0, 0], -window.row_start * to_read[1, 1]
+        return [resampled(band, to_read @ to_raster, shape) for band in bands]
+
+    def _shade(self, raster: RunRaster, window: Window, step: float) -> list[Picture] | None:
+        if self._of == MASKS:
+            return [_SHADES[self._imagery.run.masks.read_mask(raster.slug, window, step=int(step))]]
+        reader = self._imagery.reader(raster)
+        if reader is None:
+            return None
+        image, known = reader.read(window, max_side_px=max(1, round(max(window.shape) / step)))
+        return [np.where(known, image.mean(axis=2, dtype=np.float32), np.nan).astype(np.float32)]
+
+    def _colour(self, raster: RunRaster, window: Window, step: float) -> list[Picture] | None:
+        reader = self._imagery.reader(raster)
+        if reader is None:
+            drawn = drawn_mask(self._imagery.run.masks.read_mask(raster.slug, window, step=int(step)))
+            return [band.astype(np.float32) for band in np.moveaxis(drawn, 2, 0)]
+        image, known = reader.read(window, max_side_px=max(1, round(max(window.shape) / step)))
+        return [np.where(known, band, np.nan).astype(np.float32) for band in np.moveaxis(image, 2, 0)]
+
+
+def window_of(to_raster: GridToPlane, shape: tuple[int, int], raster: RunRaster) -> Window | None:
+    """The pixels of a raster that a grid touches, with a margin for interpolation; None where none."""
+    height, width = shape
+    corners = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]]) @ to_raster[:2, :2].T
+    corners = corners + to_raster[:2, 2]
+    if not np.isfinite(corners).all():
+        return None
+    (left, top), (right, bottom) = np.floor(corners.min(axis=0)) - 2, np.ceil(corners.max(axis=0)) + 2
+    place = raster.georeference
+    window = Window(int(top), int(bottom), int(left), int(right)).clip(place.height, place.width)
+    return window if window.area_px > 0 else None

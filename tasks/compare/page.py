@@ -1,0 +1,249 @@
+"""The comparison as one self-contained HTML page: what has changed, structure by structure, before beside after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from segmentation.comparison.records import Change
+from tasks.compare.pictures import ChangePictures
+from tasks.report.page import render
+from tasks.report.pictures import Picture
+from tasks.report.severity import Severity
+from tasks.report.structure_html import page_header_styles
+from tasks.report.wording import area_text, clean_text, count_text, number_text, plus_minus, with_unit
+
+MOST_ROWS: Final = 2_000
+"""Rows of the page's tables together; the CSV holds all."""
+_MOST_SUMMARY_ROWS: Final = 2_000
+_KINDS: Final = {
+    Change.GROWN: Severity("GROWN", "sev-3", 4),
+    Change.NEW: Severity("NEW", "sev-2", 3),
+    Change.REPAIRED: Severity("REPAIRED", "sev-1", 2),
+    Change.NOT_SEEN: Severity("NOT SEEN", "sev-unseen", 1),
+    Change.STATIC: Severity("STATIC", "sev-none", 0),
+}
+_WHAT: Final = {"crack": "Crack", "rust": "Rust patch"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A label with its value."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """One change in words."""
+
+    stable_id: str
+    ids: str
+    badge: Severity
+    kind: str
+    what: str
+    before: str
+    now: str
+    growth: str
+    width: str
+    remarks: str
+    story: str
+    """All of it in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A change with its pictures."""
+
+    row: ChangeLine
+    older: Picture
+    newer: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One structure that was compared."""
+
+    anchor: str
+    name: str
+    sentence: str
+    registration: str
+    notes: tuple[str, ...]
+    shown: tuple[Shown, ...]
+    rows: tuple[ChangeLine, ...]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryLine:
+    """One structure in the table at the top."""
+
+    name: str
+    anchor: str | None
+    refusal: str | None
+    counts: tuple[int, ...]
+    registration: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    spanscan_version: str
+
+
+def comparison_html(record: Mapping[str, Any], pictures: Mapping[str, Sequence[ChangePictures]]) -> str:
+    """The page of `comparison_json`; `pictures` by structure id."""
+    older, newer = (run_label(record[which]) for which in ("older", "newer"))
+    sections, left = [], MOST_ROWS
+    for number, one in enumerate(record["structures"], start=1):
+        if one["not_compared"] is None:
+            sections.append(_section(one, f"structure-{number}", pictures.get(one["structure"]["id"], ()), left))
+            left -= len(sections[-1].rows)
+    summary = [_summary_line(one, f"structure-{n}") for n, one in enumerate(record["structures"], start=1)]
+    title = clean_text(record["newer"]["survey_id"])
+    return render(
+        "comparison.html.j2",
+        more_styles=page_header_styles(title, f"run {record['newer']['run_key']}"),
+        title=title,
+        sentence=_sentence(record),
+        facts=(Fact("Older survey", older), Fact("Newer survey", newer), Fact("Structures", str(len(summary)))),
+        rule=record["rule"],
+        kinds=tuple(_KINDS.values()),
+        summary=summary[:_MOST_SUMMARY_ROWS],
+        summary_left_out=f"{len(summary) - _MOST_SUMMARY_ROWS} more structures stand in comparison.json."
+        if len(summary) > _MOST_SUMMARY_ROWS
+        else "",
+        structures=sections,
+        older_label=older,
+        newer_label=newer,
+        run=_Run(record["spanscan_version"]),
+    )
+
+
+def run_label(facts: Mapping[str, Any]) -> str:
+    """A run as a reader knows it."""
+    when = f", {clean_text(facts['captured_at'])}" if facts["captured_at"] else ""
+    return f"{clean_text(facts['survey_id'])}{when}, run {facts['run_key']}"
+
+
+def registration_text(made: Mapping[str, Any] | None) -> str:
+    """How the older survey was laid on the newer one, with its residual."""
+    if made is None:
+        return ""
+    of = "the imagery" if made["of"] == "imagery" else "the masks"
+    return (
+        f"Registered by {of}: the older survey lies {number_text(made['shift_px'], digits=2)} px off, turned by "
+        f"{made['rotation_deg']:.2f}°, scale {made['scale']:.4f}; {made['places_agreed']} of {made['places']} places "
+        f"agree, residual {number_text(made['residual_px'], digits=2)} px "
+        f"({with_unit(made['residual_mm'], 'mm', digits=2)})"
+    )
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """The counts of changes in words, the worst first.
+
+    >>> counts_text({"NEW": 2, "GROWN": 1, "STATIC": 0, "REPAIRED": 0, "NOT SEEN": 0})
+    '1 grown, 2 new'
+    """
+    said = [f"{counts[kind.value]} {kind.value.lower()}" for kind in _KINDS if counts[kind.value]]
+    return ", ".join(said) or "no defect in either survey"
+
+
+def _sentence(record: Mapping[str, Any]) -> str:
+    compared = [one for one in record["structures"] if one["not_compared"] is None]
+    total = {kind.value: sum(one["counts"][kind.value] for one in compared) for kind in Change}
+    refused = len(record["structures"]) - len(compared)
+    told = f"{counts_text(total)}, in {count_text(len(compared), 'structure', 'structures')} compared."
+    return told + (f" {count_text(refused, 'structure was', 'structures were')} not compared." if refused else "")
+
+
+def _summary_line(one: Mapping[str, Any], anchor: str) -> SummaryLine:
+    name = clean_text(one["structure"]["name"]) or clean_text(one["structure"]["id"])
+    refused = one["not_compared"]
+    if refused is not None:
+        return SummaryLine(
+            name, None, clean_text(f"{refused['code']}: {refused['cause']}. {refused['remedy']}."), (), ""
+        )
+    made = one["registration"]
+    short = f"{made['of']}, residual {number_text(made['residual_px'], digits=2)} px"
+    return SummaryLine(name, anchor, None, tuple(one["counts"][kind.value] for kind in _KINDS), short)
+
+
+def _section(one: Mapping[str, Any], anchor: str, shown: Sequence[ChangePictures], left: int) -> Section:
+    order = {kind.value: number for number, kind in enumerate(_KINDS)}
+    changes = sorted(one["changes"], key=lambda change: (order[change["change"]], change["stable_id"]))
+    rows = {change["stable_id"]: change_line(change) for change in changes}
+    listed = [change_line(change) for change in changes[: max(left, 0)]]
+    beyond = len(changes) - len(listed)
+    caption = f"{count_text(len(changes), 'defect', 'defects')}, what grew or came first." + (
+        f" {beyond} more stand in comparison.csv." if beyond else ""
+    )
+    return Section(
+        anchor=anchor,
+        name=clean_text(one["structure"]["name"]) or clean_text(one["structure"]["id"]),
+        sentence=counts_text(one["counts"]) + ".",
+        registration=registration_text(one["registration"]) + ".",
+        notes=tuple(clean_text(note) for note in one["notes"]),
+        shown=tuple(Shown(rows[picture.stable_id], picture.older, picture.newer) for picture in shown),
+        rows=tuple(listed),
+        caption=caption,
+    )
+
+
+def change_line(change: Mapping[str, Any]) -> ChangeLine:
+    """One change of `comparison_json` in words."""
+    is_crack = change["class"] == "crack"
+    growth = change["length_m"] if is_crack else change["area_m2"]
+    before, now = (_size_text(change[f"{which}_size"], is_crack=is_crack) for which in ("older", "newer"))
+    grown, width = _growth_text(growth, is_crack=is_crack), _width_text(change)
+    remarks = "; ".join(clean_text(remark) for remark in change["remarks"])
+    what = _WHAT[change["class"]]
+    said = [f"{before} before, {now} now"]
+    said += [f"{'length' if is_crack else 'area'} {grown}"] if growth is not None else []
+    said += [f"largest width {width}"] if is_crack and width != "–" else []
+    said += [remarks] if remarks else []
+    both = [
+        f"{', '.join(change[f'{which}_ids'])} {word}"
+        for which, word in (("older", "before"), ("newer", "now"))
+        if change[f"{which}_ids"]
+    ]
+    return ChangeLine(
+        stable_id=clean_text(change["stable_id"]),
+        ids=clean_text("; ".join(both)),
+        badge=_KINDS[Change(change["change"])],
+        kind=change["class"],
+        what=what,
+        before=before,
+        now=now,
+        growth=grown,
+        width=width,
+        remarks=remarks,
+        story="; ".join(said) + ".",
+    )
+
+
+def _size_text(size: Mapping[str, Any] | None, *, is_crack: bool) -> str:
+    if size is None:
+        return "not found"
+    return with_unit(size["length_m"], "m") if is_crack else area_text(size["area_m2"])
+
+
+def _growth_text(growth: Mapping[str, Any] | None, *, is_crack: bool) -> str:
+    if growth is None:
+        return "–"
+    if is_crack:
+        told = _signed(growth["difference"] * 1000, growth["uncertainty"] * 1000, "mm")
+    else:
+        told = _signed(growth["difference"] * 1e4, growth["uncertainty"] * 1e4, "cm²")
+    if growth["percent"] is None:
+        return told
+    return f"{told} ({growth['percent']:+.0f} %)"
+
+
+def _width_text(change: Mapping[str, Any]) -> str:
+    growth = change["max_width_mm"]
+    return "–" if growth is None else _signed(growth["difference"], growth["uncertainty"], "mm")
+
+
+def _signed(difference: float, uncertainty: float, unit: str) -> str:
+    told = plus_minus(difference, uncertainty, unit)
+    return f"+{told}" if difference > 0 else told.replace("-", "−", 1)

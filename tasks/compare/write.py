@@ -1,0 +1,89 @@
+"""Write a comparison beside the newer run: complete or not there, and never changed once it is there.
+
+`comparison.json` comes last and is put in place only where there is none: what lies in the folder without it is no
+comparison. Of two that write at once one wins, and both tell the winner's place.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tasks.compare.chain import FOLDER, RECORD
+from tasks.compare.compare import RunComparison
+from tasks.compare.imagery import ReadingRules, RunImagery
+from tasks.compare.page import comparison_html
+from tasks.compare.pictures import ChangePictures, change_pictures, pictured_changes
+from tasks.compare.published import PublishedRun
+from tasks.compare.record import comparison_json
+from tasks.compare.table import change_table
+from tasks.layers import csv_table, geojson
+from tasks.output_files import OutputFiles, dumped_json
+from tasks.storage import Storage
+
+PAGE, TABLE, LAYER = "comparison.html", "comparison.csv", "comparison.geojson"
+_PICTURED_PER_STRUCTURE = 8
+_PICTURED = 40
+"""With two pictures of at most 48 kB each the page stays below 6 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenComparison:
+    """Where a comparison is, and what it says."""
+
+    uri: str
+    """Address of its folder."""
+    record: dict[str, Any]
+    """`comparison.json`."""
+    already_there: bool
+    """Whether it was written before."""
+
+
+def comparison_place(older: PublishedRun, newer: PublishedRun, out: Storage | None) -> Storage:
+    """Where the comparison of two runs goes: beside the newer one, or to `out`."""
+    return out if out is not None else newer.storage.child(f"{FOLDER}/{older.run_key}")
+
+
+def written_before(older: PublishedRun, newer: PublishedRun, place: Storage) -> WrittenComparison | None:
+    """The comparison of these very runs where it is there and complete."""
+    if not place.exists(RECORD):
+        return None
+    record = json.loads(place.read(RECORD))
+    if (record["older"]["run_key"], record["newer"]["run_key"]) != (older.run_key, newer.run_key):
+        return None
+    return WrittenComparison(place.uri(""), record, True)
+
+
+def write_comparison(comparison: RunComparison, place: Storage, *, rules: ReadingRules) -> WrittenComparison:
+    """Write page, table and layer, and at last the record, which makes them a comparison."""
+    record = comparison_json(comparison)
+    files = OutputFiles(place)
+    table = change_table(record)
+    with TemporaryDirectory(prefix="spanscan-compare-") as folder:
+        path = Path(folder) / "layer"
+        csv_table.write_csv(path, table)
+        files.write_file(TABLE, path, csv_table.MEDIA_TYPE)
+        geojson.write_geojson(path, table)
+        files.write_file(LAYER, path, geojson.MEDIA_TYPE)
+    page = comparison_html(record, _pictures(comparison, rules))
+    files.write(PAGE, page.encode(), "text/html; charset=utf-8")
+    record["outputs_sha256"] = dict(sorted(files.sha256.items()))
+    outcome = place.swap(RECORD, dumped_json(record), expected=None)
+    if not outcome.swapped:
+        earlier = written_before(comparison.older, comparison.newer, place)
+        if earlier is not None:
+            return earlier
+        place.write(RECORD, dumped_json(record), content_type="application/json")
+    return WrittenComparison(place.uri(""), record, False)
+
+
+def _pictures(comparison: RunComparison, rules: ReadingRules) -> dict[str, tuple[ChangePictures, ...]]:
+    pictures: dict[str, tuple[ChangePictures, ...]] = {}
+    left = _PICTURED
+    with RunImagery(comparison.older, rules) as older, RunImagery(comparison.newer, rules) as newer:
+        for one in comparison.structures:
+            chosen = pictured_changes(one, most=min(left, _PICTURED_PER_STRUCTURE))
+            pictures[one.id] = change_pictures(one, chosen, older, newer)
+            left -= len(chosen)
+    return pictures
