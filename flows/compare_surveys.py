@@ -60,6 +60,9 @@ def compare_with_previous(published: Published, chosen: Settings) -> WrittenComp
     except SpanscanError as error:
         log.warning("the run is published, but it was not compared with the survey before it: %s", error)
         return None
+    except Exception as error:  # a run that is published must not be told as failed
+        log.warning("the run is published, but comparing it failed: %s: %s", type(error).__name__, error)
+        return None
 
 
 def _compared(

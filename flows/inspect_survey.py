@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.compare_surveys import compare_with_previous
 from flows.progress import block_progress
 from flows.report_stages import write_mask_files, write_run_reports
 from flows.run_board import RunBoard, name_of_run, run_board
@@ -66,4 +67,5 @@ def _inspected(board: RunBoard, survey: str, chosen: Settings) -> Published:
     board.picture(partial(survey_picture, plan, place, measured))
     published = watch.run("publish", publish_run, plan, place, measured, reported, stitched.seam_proof, figures)
     board.published(partial(run_summary, plan, measured, published))
+    compare_with_previous(published, chosen)
     return published

@@ -6,13 +6,15 @@ that was inspected and could have shown it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from segmentation.classes import CLASS_NAMES, PixelClass
 from segmentation.comparison.matching import Group, matched
+from segmentation.comparison.missed import with_missed_area, with_missed_length
 from segmentation.comparison.records import Change, DefectChange, Growth, Seen, SurveyDefect, SurveyLimits
 from segmentation.comparison.registration import Extent, Registration
+from segmentation.comparison.sides import Compared
 from segmentation.comparison.uncertainty import (
     area_uncertainty_m2,
     combined,
@@ -26,19 +28,10 @@ _INSPECTED_SHARE: Final = 0.8
 """Of a place, what must have been inspected for its emptiness to mean something."""
 _MARKED_SHARE: Final = 0.4
 """Of a place, what the other mask must mark for the defect to be there, though not listed."""
+_SHOWN_SHARE: Final = 0.5
+"""Of a defect, what the other survey's picture must show for it to be there, though not found."""
 _COMPARED_SHARE: Final = 0.2
 """Of a matched defect, what the other survey must have inspected for its growth to mean something."""
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One survey's side of the comparison."""
-
-    run_key: str
-    defects: tuple[SurveyDefect, ...]
-    seen: tuple[Seen, ...]
-    """What the *other* survey shows at the place of each defect."""
-    limits: SurveyLimits
 
 
 def registered(defects: Sequence[SurveyDefect], registration: Registration) -> tuple[SurveyDefect, ...]:
@@ -104,6 +97,9 @@ def _alone(group: Group, own: Compared, other: Compared, *, is_newer: bool) -> D
     elif seen.marked_share >= _MARKED_SHARE:
         change = Change.STATIC
         remarks = (f"marked in the {other_name} survey's mask, but in pieces too small to be listed",)
+    elif (visible := own.shown(index)) is not None and visible.share >= _SHOWN_SHARE:
+        change = Change.STATIC
+        remarks = (f"not found in the {other_name} survey, whose picture shows it all the same",)
     return DefectChange(
         stable_id=_stable(defect, own.run_key),
         change=change,
@@ -151,6 +147,11 @@ def _both(group: Group, older: Compared, newer: Compared, scale_uncertainty: flo
     length = _length_growth(before, now, then_shares, now_shares, scale_uncertainty) if is_crack else None
     width = _width_growth(before, now, scale_uncertainty) if is_crack else None
     area = None if is_crack else _area_growth(before, now, then_shares, now_shares, scale_uncertainty)
+    told: list[str] = []
+    if length is not None and length.is_significant:
+        length, told = with_missed_length(length, group, older, newer)
+    if area is not None and area.is_significant:
+        area, told = with_missed_area(area, group, newer)
     share = min(_mean(then_shares, before), _mean(now_shares, now))
     heir, absorbed = _heirs(group, older)
     if share < _COMPARED_SHARE:
@@ -161,7 +162,7 @@ def _both(group: Group, older: Compared, newer: Compared, scale_uncertainty: flo
         unseen = None
         grown = any(one is not None and one.is_significant for one in (length, width, area))
         change = Change.GROWN if grown else Change.STATIC
-        remarks = _remarks(length, area, share, before, now)
+        remarks = [*told, *_remarks(length, area, share, before, now)]
     if carried:
         remarks.append(f"last seen before in run {', '.join(sorted(set(carried)))}")
     return DefectChange(

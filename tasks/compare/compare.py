@@ -5,20 +5,17 @@ structure at a time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from segmentation.comparison.changes import Compared, changes_between, registered
+from segmentation.comparison.changes import changes_between
 from segmentation.comparison.records import DefectChange, SurveyDefect
 from segmentation.comparison.registration import Extent, Registration, RegistrationLimits, register
 from segmentation.errors import InputRejected, SpanscanError
 from tasks.compare.chain import Chain
 from tasks.compare.defects import RunDefects
-from tasks.compare.imagery import IMAGERY, MASKS, PlanePictures, ReadingRules, RunImagery
+from tasks.compare.imagery import IMAGERY, MASKS, ReadingRules, RunImagery
 from tasks.compare.places import (
     StructurePair,
-    StructurePlace,
     local_middle,
     paired_structures,
     place_of,
@@ -26,12 +23,9 @@ from tasks.compare.places import (
     same_ground,
 )
 from tasks.compare.plane import Plane
-from tasks.compare.published import PublishedRun, RunRaster, RunStructure
-from tasks.compare.seen import places_along, seen_in
+from tasks.compare.published import PublishedRun, RunStructure
+from tasks.compare.sides import SurveySide, sides_of
 from tasks.storage import printable
-
-_REACH_PX = 2
-"""How far from a defect's place the other mask may mark it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +163,11 @@ def _both(
         cause = "both surveys must state it at the same place, got places that do not touch"
         raise InputRejected("E_OTHER_PLACE", newer.name, cause, "check its footprint and the CRS in both surveys")
     older_plane = local_middle(other) or place.plane
-    older_rasters = rasters_near(before.run, older_plane, place.extent)
-    newer_rasters = rasters_near(now.run, place.plane, place.extent)
-    registration, notes = _registered(
-        newer.name, place, older_plane, (before, older_rasters), (now, newer_rasters), limits
-    )
+    then_side = SurveySide(before, rasters_near(before.run, older_plane, place.extent), older_plane)
+    now_side = SurveySide(now, rasters_near(now.run, place.plane, place.extent), place.plane)
+    registration, notes = _registered(newer.name, place.extent, then_side, now_side, limits)
     then = chain.continued(older.id, sources[0].of(older, older_plane), older_plane)
-    now_found = sources[1].of(newer, place.plane)
-    older_side, newer_side = _sides(
-        then, now_found, registration, place, older_plane, (before.run, older_rasters), (now.run, newer_rasters)
-    )
+    older_side, newer_side = sides_of(then, sources[1].of(newer, place.plane), registration, then_side, now_side)
     return StructureComparison(
         older=older,
         newer=newer,
@@ -195,57 +184,20 @@ def _both(
 
 
 def _registered(
-    name: str,
-    place: StructurePlace,
-    older_plane: Plane,
-    before: tuple[RunImagery, tuple[RunRaster, ...]],
-    now: tuple[RunImagery, tuple[RunRaster, ...]],
-    limits: RegistrationLimits,
+    name: str, extent: Extent, before: SurveySide, now: SurveySide, limits: RegistrationLimits
 ) -> tuple[Registration, tuple[str, ...]]:
-    for (_, rasters), which in ((before, "older"), (now, "newer")):
-        if not rasters:
+    named = ((before, "older"), (now, "newer"))
+    for side, which in named:
+        if not side.rasters:
             cause = f"a raster of the {which} survey must show it, got none"
             raise InputRejected("E_NO_RASTER", name, cause, "check its footprint and the CRS of the rasters")
-    gsd_m = max(rasters[0].gsd_m for _, rasters in (before, now))
     of, notes = IMAGERY, []
-    for (imagery, rasters), which in ((before, "older"), (now, "newer")):
-        gone = [raster for raster in rasters if imagery.reader(raster) is None]
-        if len(gone) == len(rasters):
+    for side, which in named:
+        gone = [raster for raster in side.rasters if side.imagery.reader(raster) is None]
+        if len(gone) == len(side.rasters):
             of = MASKS
-            why = imagery.missing[gone[0].name]
+            why = side.imagery.missing[gone[0].name]
             notes.append(f"registered by the masks: the imagery of the {which} survey cannot be read ({why})")
-    pictures = (
-        PlanePictures(before[0], before[1], older_plane, of=of),
-        PlanePictures(now[0], now[1], place.plane, of=of),
-    )
-    made = register(pictures[0], pictures[1], place.extent, gsd_m=gsd_m, of=of, subject=name, limits=limits)
+    gsd_m = max(side.rasters[0].gsd_m for side, _ in named)
+    made = register(before.pictures(of), now.pictures(of), extent, gsd_m=gsd_m, of=of, subject=name, limits=limits)
     return made, tuple(notes)
-
-
-def _sides(
-    then: tuple[SurveyDefect, ...],
-    now_found: tuple[SurveyDefect, ...],
-    registration: Registration,
-    place: StructurePlace,
-    older_plane: Plane,
-    before: tuple[PublishedRun, tuple[RunRaster, ...]],
-    now: tuple[PublishedRun, tuple[RunRaster, ...]],
-) -> tuple[Compared, Compared]:
-    """Both surveys' defects with what the other shows at their places."""
-    laid = registered(then, registration)
-    back = registration.older_to_newer.inverse()
-    points, weights = places_along(laid)
-    seen_now = seen_in(now[0], now[1], place.plane, laid, points, weights, reach_px=_REACH_PX)
-    points, weights = places_along(now_found)
-    points = [back.of(one) if len(one) else np.zeros((0, 2)) for one in points]
-    seen_then = seen_in(before[0], before[1], older_plane, now_found, points, weights, reach_px=_REACH_PX)
-    older_limits = before[0].limits(before[1][0].gsd_m)
-    return (
-        Compared(
-            before[0].run_key,
-            laid,
-            seen_now,
-            replace(older_limits, gsd_m=older_limits.gsd_m * registration.older_to_newer.scale),
-        ),
-        Compared(now[0].run_key, now_found, seen_then, now[0].limits(now[1][0].gsd_m)),
-    )

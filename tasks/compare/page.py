@@ -130,11 +130,11 @@ def registration_text(made: Mapping[str, Any] | None) -> str:
     if made is None:
         return ""
     of = "the imagery" if made["of"] == "imagery" else "the masks"
+    turned = _minus(format(made["rotation_deg"], "z.2f"))
     return (
-        f"Registered by {of}: the older survey lies {number_text(made['shift_px'], digits=2)} px off, turned by "
-        f"{made['rotation_deg']:.2f}°, scale {made['scale']:.4f}; {made['places_agreed']} of {made['places']} places "
-        f"agree, residual {number_text(made['residual_px'], digits=2)} px "
-        f"({with_unit(made['residual_mm'], 'mm', digits=2)})"
+        f"Registered by {of}: the older survey lies {made['shift_px']:.2f} px off, turned by {turned}°, "
+        f"scale {made['scale']:.4f}; {made['places_agreed']} of {made['places']} places agree, "
+        f"residual {made['residual_px']:.2f} px ({with_unit(made['residual_mm'], 'mm', digits=2)})"
     )
 
 
@@ -236,7 +236,8 @@ def _growth_text(growth: Mapping[str, Any] | None, *, is_crack: bool) -> str:
         told = _signed(growth["difference"] * 1e4, growth["uncertainty"] * 1e4, "cm²")
     if growth["percent"] is None:
         return told
-    return f"{told} ({growth['percent']:+.0f} %)"
+    percent = f"{growth['percent']:+z.0f}"
+    return f"{told} ({'0' if percent == '+0' else _minus(percent)} %)"
 
 
 def _width_text(change: Mapping[str, Any]) -> str:
@@ -245,5 +246,13 @@ def _width_text(change: Mapping[str, Any]) -> str:
 
 
 def _signed(difference: float, uncertainty: float, unit: str) -> str:
+    """A difference with its sign, none where it rounds to nothing."""
     told = plus_minus(difference, uncertainty, unit)
-    return f"+{told}" if difference > 0 else told.replace("-", "−", 1)
+    number = told.split(" ", 1)[0]
+    if float(number.replace("−", "-")) == 0:
+        return told.lstrip("-−")
+    return f"+{told}" if difference > 0 else _minus(told)
+
+
+def _minus(told: str) -> str:
+    return told.replace("-", "−", 1)

@@ -17,9 +17,10 @@ import numpy as np
 from shapely.geometry import LineString, MultiLineString
 
 from segmentation.classes import PixelClass
-from segmentation.comparison.changes import Compared, changes_between, registered
+from segmentation.comparison.changes import changes_between, registered
 from segmentation.comparison.records import Seen, SurveyDefect, SurveyLimits
 from segmentation.comparison.registration import Extent, Registration
+from segmentation.comparison.sides import Compared
 from segmentation.comparison.similarity import Similarity
 from tasks.compare.seen import places_along
 

@@ -45,7 +45,7 @@ def test_a_survey_in_a_folder_is_published_complete(inspect: Inspect, sample: Sa
     assert (run / "index.html").is_file()
     assert {path.name for path in run.iterdir()} == {
         *("blocks", "masks.zarr", "structures", "stac", "index.html", "manifest.json"),
-        *("defects.geojson", "defects.csv", "defects.parquet", "defects.gpkg"),
+        *("defects.geojson", "defects.csv", "defects.parquet", "defects.gpkg", "results.jsonl.gz"),
         *("mask.deck.tif", "mask.deck.tif.aux.xml", "mask.truss.tif", "mask.truss.tif.aux.xml"),
     }
     for folder in (run / "structures").iterdir():
@@ -158,6 +158,7 @@ def test_other_formats_are_another_run_with_those_files_alone(inspect: Inspect, 
         "structures",
         "defects.csv",
         "manifest.json",
+        "results.jsonl.gz",
     }
     assert {path.name for path in run.glob("structures/*/*")} == {"report.json"}
     assert all(line.report.endswith("report.json") for line in published.structures)

@@ -9,9 +9,10 @@ from shapely.geometry import LineString, MultiLineString, Point
 from shapely.geometry.base import BaseGeometry
 
 from segmentation.classes import PixelClass
-from segmentation.comparison.changes import Compared, changes_between, registered
+from segmentation.comparison.changes import changes_between, registered
 from segmentation.comparison.records import Change, DefectChange, Seen, SurveyDefect, SurveyLimits
 from segmentation.comparison.registration import Extent, Registration
+from segmentation.comparison.sides import Compared
 from segmentation.comparison.similarity import IDENTITY, Similarity
 
 GSD_M = 0.002

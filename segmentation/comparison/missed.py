@@ -1,0 +1,70 @@
+"""Growth that is the detector's and not the damage's: what one survey missed, though its picture shows it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import shapely
+
+from segmentation.comparison.matching import Group
+from segmentation.comparison.records import Growth
+from segmentation.comparison.sides import Compared
+from segmentation.comparison.uncertainty import combined
+
+_BESIDE_PX: Final = 4.0
+"""What is farther than this from the other survey's line was not found there."""
+_BLEEDING_PX: Final = 12.0
+"""As the picture is averaged along the line, it shows a crack so far beyond its end."""
+_MISSED_SHARE: Final = 0.15
+"""± of a length that was seen in the picture alone, relative."""
+_LEAST_STEP_PX: Final = 3.0
+"""Mean distance between two outlines from which the picture can tell them apart."""
+_OUTLINE_SHARE: Final = 0.5
+"""Of an outline, what the older picture must show for the patch to have been that large before."""
+
+
+def with_missed_length(growth: Growth, group: Group, older: Compared, newer: Compared) -> tuple[Growth, list[str]]:
+    """The growth of a crack with what each survey missed of it counted as its length; remarks that say so."""
+    before = _missed_m(newer, group.newer, older, group.older)
+    now = _missed_m(older, group.older, newer, group.newer)
+    if before == now == 0:
+        return growth, []
+    uncertainty = combined([growth.uncertainty, _MISSED_SHARE * (before + now), 4 * newer.limits.gsd_m])
+    mended = Growth(growth.older + before, growth.newer + now, uncertainty)
+    parts = [(before, "older"), (now, "newer")]
+    remarks = [
+        f"{length_m:.2f} m of it were not found in the {which} survey, whose picture shows them, and count as there"
+        for length_m, which in parts
+        if length_m > 0
+    ]
+    return mended, remarks
+
+
+def with_missed_area(growth: Growth, group: Group, newer: Compared) -> tuple[Growth, list[str]]:
+    """The growth of a patch of rust; its ± covers all of it where the older picture shows the outline of today."""
+    outline_m = sum(float(newer.defects[index].geometry.length) for index in group.newer)
+    if growth.difference < _LEAST_STEP_PX * newer.limits.gsd_m * outline_m:
+        return growth, []  # both outlines lie within what one look across them covers
+    shown = [visible for visible in map(newer.shown, group.newer) if visible is not None]
+    total = sum(float(visible.samples.weights.sum()) for visible in shown)
+    share = sum(visible.share * float(visible.samples.weights.sum()) for visible in shown) / total if total else 0.0
+    if share < _OUTLINE_SHARE:
+        return growth, []
+    told = "the older survey's picture shows today's outline, of which less was found then"
+    return replace(growth, uncertainty=max(growth.uncertainty, abs(growth.difference))), [told]
+
+
+def _missed_m(own: Compared, own_parts: Sequence[int], other: Compared, other_parts: Sequence[int]) -> float:
+    """Length of what one survey found, the other did not, and the other's picture shows."""
+    lines = shapely.union_all([other.defects[index].geometry for index in other_parts])
+    shapely.prepare(lines)
+    missed_m = 0.0
+    for index in own_parts:
+        visible = own.shown(index)
+        if visible is None:
+            continue
+        reach_m = _BESIDE_PX * own.limits.gsd_m
+        beyond = ~np.asarray(shapely.dwithin(lines, shapely.points(visible.samples.points), reach_m))
+        missed_m += float(visible.samples.weights[visible.shown & beyond].sum())
+    return max(0.0, missed_m - _BLEEDING_PX * own.limits.gsd_m)
