@@ -14,8 +14,6 @@ from segmentation.comparison.uncertainty import combined
 
 _BESIDE_PX: Final = 4.0
 """What is farther than this from the other survey's line was not found there."""
-_BLEEDING_PX: Final = 12.0
-"""As the picture is averaged along the line, it shows a crack so far beyond its end."""
 _MISSED_SHARE: Final = 0.15
 """± of a length that was seen in the picture alone, relative."""
 _LEAST_STEP_PX: Final = 3.0
@@ -66,5 +64,5 @@ def _missed_m(own: Compared, own_parts: Sequence[int], other: Compared, other_pa
             continue
         reach_m = _BESIDE_PX * own.limits.gsd_m
         beyond = ~np.asarray(shapely.dwithin(lines, shapely.points(visible.samples.points), reach_m))
-        missed_m += float(visible.samples.weights[visible.shown & beyond].sum())
-    return max(0.0, missed_m - _BLEEDING_PX * own.limits.gsd_m)
+        missed_m += visible.shown_m(beyond)
+    return missed_m

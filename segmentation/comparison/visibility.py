@@ -28,7 +28,7 @@ _SMOOTHED: Final = 9
 """Samples along a line that are averaged: texture is as strong as a pale crack in each of them."""
 _LEAST_CONTRAST: Final = 0.04
 """Below this relative contrast the survey that found it shows it too poorly to ask the other for it."""
-_VISIBLE_SHARE: Final = 0.5
+_VISIBLE_STRENGTH: Final = 0.5
 _CELL_PX: Final = 700
 _MARGIN_PX: Final = 12
 _MOST_SAMPLES: Final = 3000
@@ -39,14 +39,24 @@ class Visible:
     """What the other survey's picture shows along a defect."""
 
     samples: Samples
-    shown: npt.NDArray[np.bool_]
-    """Where it shows it, ``(N,)``."""
+    strength: Floats
+    """Its contrast over that in the picture of the survey that found it, ``(N,)``; 0 where it is not known."""
 
     @property
     def share(self) -> float:
         """Share of the defect that it shows."""
         total = float(self.samples.weights.sum())
-        return float(self.samples.weights[self.shown].sum()) / total if total else 0.0
+        return self.shown_m(np.ones(len(self.strength), bool)) / total if total else 0.0
+
+    def shown_m(self, among: npt.NDArray[np.bool_]) -> float:
+        """Length that it shows of the places ``(N,)`` that are marked; what lies beside them does not count."""
+        starts = np.flatnonzero(np.diff(among.astype(np.int8), prepend=0) == 1)
+        stops = np.flatnonzero(np.diff(among.astype(np.int8), append=0) == -1) + 1
+        shown_m = 0.0
+        for start, stop in zip(starts, stops, strict=True):
+            smooth = ndimage.uniform_filter1d(self.strength[start:stop], _SMOOTHED, mode="nearest")
+            shown_m += float(self.samples.weights[start:stop][smooth >= _VISIBLE_STRENGTH].sum())
+        return shown_m
 
 
 Look = Callable[[SurveyDefect], Visible | None]
@@ -65,12 +75,12 @@ def looked_for(defect: SurveyDefect, read_own: ReadPlane, read_other: ReadPlane,
     known = np.isfinite(own) & np.isfinite(other)
     if not known.any():
         return None
-    own, other = (ndimage.uniform_filter1d(np.where(known, one, 0.0), _SMOOTHED) for one in (own, other))
     typical = float(np.median(own[known]))
     if abs(typical) < _LEAST_CONTRAST:
         return None
-    expected = np.clip(own * np.sign(typical), _LEAST_CONTRAST, abs(typical))
-    return Visible(samples, known & (other * np.sign(typical) >= _VISIBLE_SHARE * expected))
+    along = ndimage.uniform_filter1d(np.where(known, own, typical), _SMOOTHED, mode="nearest")
+    expected = np.clip(along * np.sign(typical), _LEAST_CONTRAST, abs(typical))
+    return Visible(samples, np.where(known, np.clip(other * np.sign(typical) / expected, -1.0, 2.0), 0.0))
 
 
 def in_older(read_older: ReadPlane, older_of_newer: GridToPlane) -> ReadPlane:

@@ -33,10 +33,16 @@ def test_an_open_address_is_warned_of(capsys: pytest.CaptureFixture[str]) -> Non
 def test_without_a_scheduler_nothing_listens_beyond_loopback() -> None:
     from tasks.cluster import dask_client
 
+    before = _listened_to()  # by other tests of the same process
     with dask_client(scheduler=None, workers=1) as client:
         assert client.submit(os.getpid).result() == os.getpid()
-        found = [c.laddr for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN]
-    assert {address.ip for address in found} <= {"127.0.0.1", "::1"}
+        begun = _listened_to() - before
+    assert {ip for ip, _ in begun} <= {"127.0.0.1", "::1"}
+
+
+def _listened_to() -> set[tuple[str, int]]:
+    connections = psutil.Process().net_connections("inet")
+    return {(c.laddr.ip, c.laddr.port) for c in connections if c.status == psutil.CONN_LISTEN}
 
 
 def test_no_flow_keeps_results_that_would_be_unpickled() -> None:
