@@ -239,6 +239,8 @@ def _defect(defect: Defect, place: Place) -> dict[str, Any]:
         "pixel_window": [window.row_start, window.row_stop, window.col_start, window.col_stop],
         "place": _place_of(place),
         "geometry": geometry_json(defect.geometry),
+        # Without a place on the earth a comparison of two surveys knows it by its pixels alone.
+        **({"pixel_geometry": mapping(defect.pixel_geometry)} if defect.geometry is None else {}),
         "length_m": finite(measure.length_m) if measure is not None else None,
         "width_mm": width,
         "crack_graph": _crack_graph(measure, defect) if measure is not None else None,
