@@ -10,7 +10,7 @@ from tasks.compare.previous import SurveyRun
 from tasks.layers.columns import Cell, Column, LayerTable, geometry_list, make_table
 from tasks.report.wording import clean_text
 
-_CURVES: Final = 12
+_CURVES: Final = 10
 _SIZES: Final = ("length_m", "length_uncertainty_m", "max_width_mm", "width_uncertainty_mm", "area_m2")
 
 
@@ -145,7 +145,7 @@ def growth_png(history: StructureHistory) -> bytes:
     """The curves of the defects that have grown most, cracks by length and rust by area, as a PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.2), dpi=130, layout="constrained")
+    figure = Figure(figsize=(12, 4.2), dpi=130, layout="constrained")
     for axis, (kind, size, label) in zip(
         figure.subplots(1, 2), (("crack", "length_m", "length, m"), ("rust", "area_m2", "area, m²")), strict=True
     ):
@@ -164,7 +164,7 @@ def growth_png(history: StructureHistory) -> bytes:
         axis.grid(alpha=0.3)
         axis.set_ylim(bottom=0)
         if axis.lines:
-            axis.legend(fontsize=6, frameon=False)
+            axis.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         else:
             axis.text(0.5, 0.5, "no curve yet", ha="center", va="center", transform=axis.transAxes)
     figure.suptitle(clean_text(history.structure)[:80])

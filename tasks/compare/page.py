@@ -193,7 +193,7 @@ def change_line(change: Mapping[str, Any]) -> ChangeLine:
     """One change of `comparison_json` in words."""
     is_crack = change["class"] == "crack"
     growth = change["length_m"] if is_crack else change["area_m2"]
-    before, now = (_size_text(change[f"{which}_size"], is_crack=is_crack) for which in ("older", "newer"))
+    before, now = (_size_text(change, which, is_crack=is_crack) for which in ("older", "newer"))
     grown, width = _growth_text(growth, is_crack=is_crack), _width_text(change)
     remarks = "; ".join(clean_text(remark) for remark in change["remarks"])
     what = _WHAT[change["class"]]
@@ -221,9 +221,10 @@ def change_line(change: Mapping[str, Any]) -> ChangeLine:
     )
 
 
-def _size_text(size: Mapping[str, Any] | None, *, is_crack: bool) -> str:
+def _size_text(change: Mapping[str, Any], which: str, *, is_crack: bool) -> str:
+    size = change[f"{which}_size"]
     if size is None:
-        return "not found"
+        return "not seen" if change["unseen_in"] == which else "not found"
     return with_unit(size["length_m"], "m") if is_crack else area_text(size["area_m2"])
 
 

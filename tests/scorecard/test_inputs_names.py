@@ -178,7 +178,6 @@ def test_hostile_text_is_words_in_html_pdf_and_csv_and_its_paths_are_slugs(case:
         ]
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize("case", HOSTILE_TEXT, ids=lambda case: case.id)
 def test_no_page_of_it_does_anything_in_a_browser(case: Row, hostile_run: Path, open_page: Open) -> None:

@@ -64,7 +64,7 @@ def test_they_end_with_the_script_that_started_them(
     else:
         script.send_signal(signal.SIGKILL if how == "killed" else signal.SIGTERM)
     script.wait(60)
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 240  # Ceph's gateway takes a minute and more to end on a busy machine
     while any(is_running(process_id) for process_id in process_ids) and time.monotonic() < deadline_s:
         time.sleep(0.1)
     assert not [process_id for process_id in process_ids if is_running(process_id)]
