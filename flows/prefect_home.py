@@ -1,6 +1,6 @@
 """Which Prefect API the flows talk to: the user's own where one is configured, else an embedded one.
 
-Prefect reads its settings when it is imported, so this runs first and imports nothing of Prefect.
+Prefect reads its settings when it is imported, so this runs first and imports Prefect only once they are set.
 """
 
 import os
@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import iscoroutine
 from pathlib import Path
 
 from segmentation.errors import RunFailed, UsageError
@@ -35,6 +36,9 @@ _SERVICES_NOT_NEEDED = (
 
 _START_S = 300.0
 """A busy machine takes over a minute to lay out a new database."""
+
+_TELL_S = 20.0
+"""What Prefect still holds at the end is a few dozen events, which take a second or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ def prefect_api(*, home: Path, serving: Serving | None = None) -> Iterator[str]:
     os.environ.update(_QUIET)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     if url := configured_api_url(os.environ):
+        tell_events_to(url)
         yield url
         return
     prefect_home = home / "prefect"
@@ -101,9 +106,11 @@ def prefect_api(*, home: Path, serving: Serving | None = None) -> Iterator[str]:
                 f"delete {prefect_home} and run again, or set PREFECT_API_URL to a server of yours",
             )
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+        tell_events_to(None if serving is None else os.environ["PREFECT_API_URL"])
         try:
             yield os.environ["PREFECT_API_URL"]
         finally:
+            _tell_the_rest()
             del os.environ["PREFECT_API_URL"]
 
 
@@ -124,6 +131,33 @@ def required_prefect_api(command: str) -> Iterator[str]:
             "set PREFECT_API_URL, for instance to http://127.0.0.1:4200/api of `spanscan serve`",
         )
     yield url
+
+
+def tell_events_to(url: str | None) -> None:
+    """Choose how Prefect's events of this process reach the server at `url`; None for one that nobody looks at.
+
+    Prefect tries some ten times, with pauses, for each event that a server does not take, which holds up the end of a
+    run whose server went away by minutes. What could not be sent is kept and sent with the next event, so a server
+    that comes back misses nothing.
+    """
+    from prefect.events.clients import NullEventsClient, PrefectEventsClient
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import PREFECT_CLOUD_API_URL
+
+    if url is None:
+        EventsWorker.set_client_override(NullEventsClient)
+    elif not url.startswith(PREFECT_CLOUD_API_URL.value()):  # which wants a client and a key of its own
+        EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
+
+
+def _tell_the_rest() -> None:
+    """Let Prefect send the events and logs it still holds, while there is a server to take them."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for still_told in (EventsWorker.drain_all(timeout=_TELL_S), APILogWorker.drain_all(timeout=_TELL_S)):
+        if iscoroutine(still_told):  # an event loop runs in this thread, which cannot wait here
+            still_told.close()
 
 
 def _passing() -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_home import prefect_api
+from flows.prefect_home import prefect_api, tell_events_to
 from tasks.sample_survey import SampleTruth, write_sample_survey
 
 
@@ -58,6 +58,7 @@ def prefect(home: Path) -> Iterator[str]:
             from prefect.context import refresh_global_settings_context
 
             refresh_global_settings_context()
+            tell_events_to(url)  # tests ask what Prefect was told, which a server of one command is not
             yield url
         for name in set(os.environ) - set(before):
             del os.environ[name]
