@@ -57,7 +57,8 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """List every survey of a structure with its grades, and write how each of its defects has grown."""
-    from tasks.compare.history import growth_png, growth_table, history_of
+    from tasks.compare.history import growth_table, history_of
+    from tasks.compare.history_picture import growth_png
     from tasks.compare.previous import survey_runs
     from tasks.layers.csv_table import write_csv
     from tasks.storage import open_storage

@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.check_survey import input_limits
 from flows.settings import Settings
+from flows.time_limits import spread_s
 from segmentation.comparison.registration import RegistrationLimits
 from segmentation.errors import SpanscanError
 from tasks.compare.compare import compare_runs
@@ -21,7 +22,10 @@ from tasks.storage import open_storage
 log = logging.getLogger("spanscan.compare")
 
 
-@flow(name="compare-surveys", flow_run_name="{older} → {newer}", validate_parameters=True, persist_result=False)
+@flow(
+    name="compare-surveys", flow_run_name="{older} → {newer}", validate_parameters=True, persist_result=False,
+    retries=2, retry_delay_seconds=spread_s(60), timeout_seconds=Settings().compare_timeout_s,
+)  # fmt: skip
 def compare_surveys(older: str, newer: str, settings: dict[str, Any] | None = None) -> WrittenComparison:
     """Compare two published surveys and publish the comparison beside the newer one.
 

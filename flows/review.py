@@ -2,10 +2,12 @@
 
 import logging
 import socket
+import ssl
 import webbrowser
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import uvicorn
 
@@ -24,6 +26,12 @@ from tasks.review.session import ReviewSession
 
 log = logging.getLogger("spanscan.review")
 
+_IN_THE_CLEAR: Final = (
+    "the page is served on %s WITHOUT encryption: whoever can listen on the network reads the token, the pictures and "
+    "the decisions, and can decide in your name; give --certificate and --key, or leave out --host and reach the page "
+    "through an SSH tunnel"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -41,19 +49,24 @@ def place_of_run(run: str, chosen: Settings) -> ReviewPlace:
 
 
 def review_page(run: str, chosen: Settings, *, reviewer: str | None) -> Served:
-    """The page of a run on `review_host` and `review_port`.
+    """The page of a run on `review_host` and `review_port`, encrypted where a certificate is given.
 
-    Raises InputRejected where there is no run that can be reviewed, UsageError E_PORT where the port is not free.
+    Raises InputRejected where there is no run that can be reviewed, UsageError E_PORT where the port is not free and
+    E_SETTING for a certificate that cannot be used.
     """
+    tls = _tls(chosen)
     session = ReviewSession(place_of_run(run, chosen), staging_dir=chosen.home / "staging", workers=chosen.workers)
     host = chosen.review_host
     bound = _bound(host, chosen.review_port)
     port = int(bound.getsockname()[1])
     token = None if is_loopback(host) else new_token()
-    app = review_app(session, Access(host, port, token), reviewer=reviewer)
+    app = review_app(session, Access(host, port, token, is_encrypted=bool(tls)), reviewer=reviewer)
     shown = {"0.0.0.0": socket.gethostbyname(socket.gethostname()), "::": "::1"}.get(host, host)
-    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"?token={token}" if token else "")
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+    scheme = "https" if tls else "http"
+    address = f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}/" + (f"?token={token}" if token else "")
+    if token is not None and not tls:
+        log.warning(_IN_THE_CLEAR, host)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off", **tls)
     return Served(address, lambda: uvicorn.Server(config).run(sockets=[bound]))
 
 
@@ -97,6 +110,24 @@ def export_review(run: str, chosen: Settings, *, out: Path) -> Exported:
 def _decisions(place: ReviewPlace, defects: Iterable[Defect]) -> DecisionLog:
     classes = {defect.id: defect.pixel_class for defect in defects}
     return DecisionLog(place.review, run_key=place.run_key, classes=classes)
+
+
+def _tls(chosen: Settings) -> dict[str, Any]:
+    """What the server needs of the certificate, which is tried before anything is bound; empty where there is none."""
+    certificate, key = chosen.review_certificate, chosen.review_key
+    if certificate is None and key is None:
+        return {}
+    if certificate is None or key is None:
+        cause = f"a certificate and its key must be given together, got the {'key' if key else 'certificate'} alone"
+        raise UsageError("E_SETTING", "review", cause, "give --certificate and --key, both as PEM files")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        cause = f"the certificate and its key must be PEM files that belong together, got: {error}"
+        raise UsageError(
+            "E_SETTING", str(certificate), cause, "check both files; the key must have no passphrase"
+        ) from error
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
 def _bound(host: str, port: int) -> socket.socket:

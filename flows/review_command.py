@@ -19,6 +19,10 @@ def review(
         str | None, typer.Option(help="address to serve on; beyond this machine a token is asked for")
     ] = None,
     port: Annotated[int | None, typer.Option(help="port to serve on; 0: any that is free", min=0, max=65535)] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="certificate chain, PEM: the page is served by HTTPS", show_default=False)
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="the certificate's private key, PEM", show_default=False)] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
     issue: Annotated[bool, typer.Option("--issue", help="no page: issue the report anew with both figures")] = False,
     masks: Annotated[
@@ -32,7 +36,14 @@ def review(
     if issue and masks is not None:
         cause = "one of --issue and --export-masks must be given at most, got both"
         raise UsageError("E_SETTING", "review", cause, "run the command twice")
-    settings = settings_of(**overrides(review_host=host, review_port=None if port is None else str(port)))
+    settings = settings_of(
+        **overrides(
+            review_host=host,
+            review_port=None if port is None else str(port),
+            review_certificate=None if certificate is None else str(certificate),
+            review_key=None if key is None else str(key),
+        )
+    )
     log_to_stderr(settings)
     if issue:
         revision = issue_review(run, settings)

@@ -10,15 +10,17 @@ from dataclasses import replace
 from typing import Final
 
 from segmentation.classes import CLASS_NAMES, PixelClass
+from segmentation.comparison.grids import Extent
 from segmentation.comparison.matching import Group, matched
-from segmentation.comparison.missed import with_missed_area, with_missed_length
+from segmentation.comparison.missed import with_mean_width, with_missed_area, with_missed_length
 from segmentation.comparison.records import Change, DefectChange, Growth, Seen, SurveyDefect, SurveyLimits
-from segmentation.comparison.registration import Extent, Registration
+from segmentation.comparison.registration import Registration
 from segmentation.comparison.sides import Compared
 from segmentation.comparison.uncertainty import (
     area_uncertainty_m2,
     combined,
     length_uncertainty_m,
+    mean_width_uncertainty_mm,
     width_uncertainty_mm,
 )
 
@@ -47,6 +49,9 @@ def registered(defects: Sequence[SurveyDefect], registration: Registration) -> t
             width_uncertainty_mm=None
             if defect.width_uncertainty_mm is None
             else defect.width_uncertainty_mm * lay.scale,
+            mean_width_uncertainty_mm=None
+            if defect.mean_width_uncertainty_mm is None
+            else defect.mean_width_uncertainty_mm * lay.scale,
             bridged_m=defect.bridged_m * lay.scale,
             area_m2=defect.area_m2 * lay.scale**2,
             gsd_m=defect.gsd_m * lay.scale,
@@ -122,7 +127,8 @@ def _why_unseen(defect: SurveyDefect, seen: Seen, other: SurveyLimits, when: str
     if defect.pixel_class not in other.looks_for:
         return f"{name} was not looked for {when}"
     if seen.inspected_share < _INSPECTED_SHARE:
-        return f"{100 * (1 - seen.inspected_share):.0f} % of its place was not inspected {when}"
+        unseen = f"{100 * (1 - seen.inspected_share):.0f} % of its place was"
+        return f"{'its place was' if unseen.startswith('100 ') else unseen} not inspected {when}"
     if defect.pixel_class == PixelClass.RUST:
         least_m2 = other.min_rust_area_px * other.gsd_m**2
         return f"smaller than what was listed {when}" if defect.area_m2 < least_m2 else None
@@ -151,7 +157,10 @@ def _both(group: Group, older: Compared, newer: Compared, scale_uncertainty: flo
     if length is not None and length.is_significant:
         length, told = with_missed_length(length, group, older, newer)
     if area is not None and area.is_significant:
-        area, told = with_missed_area(area, group, newer)
+        area, told = with_missed_area(area, group, older, newer)
+    if width is not None and width.is_significant:
+        width, doubt = with_mean_width(width, _mean_growth(before, now, scale_uncertainty))
+        told = [*told, *doubt]
     share = min(_mean(then_shares, before), _mean(now_shares, now))
     heir, absorbed = _heirs(group, older)
     if share < _COMPARED_SHARE:
@@ -233,6 +242,21 @@ def _width_growth(
         return None
     parts = [width_uncertainty_mm(defect) for defect in widest]
     return Growth(older_mm, newer_mm, combined([*parts, scale_uncertainty * newer_mm]))
+
+
+def _mean_growth(
+    before: Sequence[SurveyDefect], now: Sequence[SurveyDefect], scale_uncertainty: float
+) -> Growth | None:
+    """Of the mean widths, each part by its length; None where one of the surveys can state none."""
+    means: list[float] = []
+    for side in (before, now):
+        stated = [(defect.mean_width_mm, defect.length_m or 0.0) for defect in side]
+        total_m = sum(length_m for width_mm, length_m in stated if width_mm is not None)
+        if not total_m:
+            return None
+        means.append(sum(width_mm * length_m for width_mm, length_m in stated if width_mm is not None) / total_m)
+    parts = [max(map(mean_width_uncertainty_mm, side)) for side in (before, now)]
+    return Growth(means[0], means[1], combined([*parts, scale_uncertainty * means[1]]))
 
 
 def _mean(shares: Sequence[float], defects: Sequence[SurveyDefect]) -> float:

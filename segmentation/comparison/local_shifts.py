@@ -43,19 +43,18 @@ def features(picture: Picture) -> tuple[Picture, Picture] | None:
     known = np.isfinite(picture)
     if known.mean() < _LEAST_KNOWN_SHARE:
         return None
-    weight = np.maximum(_blurred(known.astype(np.float32), _SURROUNDINGS_PX), 0.0) + 1e-3
-    filled = np.where(known, picture, 0.0).astype(np.float32)
-    around = _blurred(filled, _SURROUNDINGS_PX) / weight
-    detail = np.where(known, filled - around, 0.0)
+    is_whole = bool(known.all())
+    weight = 1.0 if is_whole else np.maximum(_blurred(known.astype(np.float32), _SURROUNDINGS_PX), 0.0) + 1e-3
+    filled = picture if is_whole else np.where(known, picture, 0.0).astype(np.float32)
+    detail = np.where(known, filled - _blurred(filled, _SURROUNDINGS_PX) / weight, 0.0).astype(np.float32)
     # Running sums leave what is 0 a rounding below it.
-    contrast = np.sqrt(np.maximum(_blurred(detail**2, 2 * _SURROUNDINGS_PX), 0.0) / weight)
+    contrast = np.sqrt(np.maximum(_blurred(detail**2, _SURROUNDINGS_PX), 0.0) / weight)
     typical = float(contrast[known].mean())
     if typical < _LEAST_CONTRAST:
         return None
     fine = detail / (contrast + 0.3 * typical)
-    smooth = ndimage.gaussian_filter(fine, 1.0)
-    edges = np.hypot(ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1))
-    inside = ndimage.binary_erosion(known, iterations=3)
+    edges = np.hypot(ndimage.sobel(fine, 0), ndimage.sobel(fine, 1))
+    inside = known if is_whole else ndimage.binary_erosion(known, iterations=3)
     taper = _taper(picture.shape) * inside
     return _tapered(fine, taper), _tapered(edges, taper)
 
@@ -107,8 +106,8 @@ def _peak(
 
 def _blurred(values: Picture, side_px: int) -> Picture:
     """The mean over a square, twice: as smooth as is needed, at a cost that does not grow with the square."""
-    once = ndimage.uniform_filter(values, side_px, mode="constant")
-    return np.asarray(ndimage.uniform_filter(once, side_px, mode="constant"), np.float32)
+    once = ndimage.uniform_filter(values, side_px)
+    return np.asarray(ndimage.uniform_filter(once, side_px), np.float32)
 
 
 def _taper(shape: tuple[int, ...]) -> Picture:

@@ -45,6 +45,8 @@ class SurveyDefect:
     mean_width_mm: float | None = None
     width_uncertainty_mm: float | None = None
     """± of the widths, about 95 %."""
+    mean_width_uncertainty_mm: float | None = None
+    """± of the mean width; None: not told, that of the widths holds."""
     bridged_m: float = 0.0
     """Share of the length at which it was not seen."""
     condition_state: str | None = None

@@ -6,31 +6,28 @@ of small pictures, whatever the size of the structure.
 """
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, log2, sqrt
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
 from skimage.measure import ransac
 from skimage.transform import SimilarityTransform
 
+from segmentation.comparison.grids import Extent, GridToPlane, ReadPlane, grid_around, resampled, tile_centres
 from segmentation.comparison.local_shifts import Picture, best_of, local_shifts
+from segmentation.comparison.repeats import elsewhere
 from segmentation.comparison.similarity import IDENTITY, Points, Similarity, similarity_of
 from segmentation.errors import InputRejected
 
-GridToPlane = npt.NDArray[np.float64]
-"""Matrix ``(3, 3)`` of (column, row, 1) of a picture, at pixel corners, to (x, y, 1) in the plane."""
-ReadPlane = Callable[[GridToPlane, tuple[int, int]], Picture]
-"""Reads a picture ``(H, W)`` float32 of one survey, NaN where it has no data."""
-
+IMAGERY: Final = "imagery"
 _SEARCH_PX = 384
 _TILE_PX = 256
 _LEAST_TILE_PX = 48
-_TILES_PER_SIDE: Final = (4, 6)
+_TILES_PER_SIDE: Final = (3, 6)
 """More are looked at where the first do not agree."""
+_NEAR_PX = 2.0
+"""Tiles that lie farther apart than this are cut again where the first fit lays them."""
 _LEAST_SURE, _SURE_SHARE = 12, 0.7
 _HELD_PX = 1400
 """A structure whose longer side is at most that at some level is read once there, and its tiles cut from memory."""
@@ -43,19 +40,6 @@ _LEAST_TILES = 6
 _LEAST_SHARE = 0.25
 """Answers of tiles that must agree with the fit, and their share of all."""
 _SEARCH_ROOM = 1.25
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """The part of the plane that is registered: a rectangle around its origin."""
-
-    half_width_m: float
-    half_height_m: float
-
-    @property
-    def longest_m(self) -> float:
-        """Its longer side."""
-        return 2 * max(self.half_width_m, self.half_height_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +112,12 @@ def register(
 ) -> Registration:
     """Register the older survey on the newer one.
 
-    Raises InputRejected E_NOT_REGISTERED where too few places agree, E_REGISTRATION_LIMIT where they agree on more
-    than `limits` trust.
+    Raises InputRejected E_NOT_REGISTERED where too few places agree or where they agree as well on another fit, one
+    period of a repeated surface away, E_REGISTRATION_LIMIT where they agree on more than `limits` trust.
     """
-    best = _Fit(IDENTITY, float("inf"), 0, 0)
-    answers = 0
-    for number, step_px in enumerate(level_steps(extent, gsd_m)):
+    whole_older, whole_newer = (_held(read, extent, step_m=gsd_m) for read in (read_older, read_newer))
+    best, answers = _near_by(whole_older, whole_newer, extent, gsd_m=gsd_m), 0
+    for number, step_px in enumerate(level_steps(extent, gsd_m) if not best.agreed else ()):
         step_m = gsd_m * step_px
         older, newer = (_held(read, extent, step_m=step_m) for read in (read_older, read_newer))
         found = _refined(older, newer, extent, best.similarity, step_m=step_m)
@@ -154,6 +138,17 @@ def register(
         )
     made = Registration(best.similarity, best.residual_m, gsd_m, best.agreed, best.answers, of)
     _check_limits(made, extent, subject, limits)
+    other = None
+    if of == IMAGERY:  # masks hold a few defects, and nothing of what repeats
+        other = elsewhere(whole_older, whole_newer, extent, made.older_to_newer, gsd_m=gsd_m)
+    if other is not None:
+        raise InputRejected(
+            "E_NOT_REGISTERED",
+            subject,
+            "the surveys must lie on each other in one way alone, got a surface that repeats itself, on which they lie "
+            f"about as well {other:.3g} m away",
+            "mend the older survey's georeference, or compare surveys of a surface that differs from place to place",
+        )
     return made
 
 
@@ -171,41 +166,6 @@ def level_steps(extent: Extent, gsd_m: float) -> tuple[int, ...]:
     return (*steps, 1)
 
 
-def tile_centres(extent: Extent, *, tile_m: float, per_side: int) -> Points:
-    """Middles ``(N, 2)`` of at most `per_side`² tiles spread evenly over the extent, overlapping by half at most."""
-    axes = []
-    for half in (extent.half_width_m, extent.half_height_m):
-        room = max(0.0, half - tile_m / 2)
-        count = min(per_side, 1 + int(2 * room / (tile_m / 2) + 1e-9))
-        axes.append(np.linspace(-room, room, count) if count > 1 else np.zeros(1))
-    xs, ys = np.meshgrid(axes[0], axes[1])
-    return np.column_stack([xs.ravel(), ys.ravel()])
-
-
-def grid_around(centre: Points, *, side_px: tuple[int, int], step_m: float) -> GridToPlane:
-    """The matrix of a picture of ``(H, W)`` pixels of `step_m` around a place, rows downwards."""
-    height, width = side_px
-    return np.array(
-        [
-            [step_m, 0.0, centre[0] - step_m * width / 2],
-            [0.0, -step_m, centre[1] + step_m * height / 2],
-            [0.0, 0.0, 1.0],
-        ]
-    )
-
-
-def resampled(picture: Picture, to_picture: GridToPlane, shape: tuple[int, int]) -> Picture:
-    """A picture as a grid of `shape` sees it, bilinear, NaN beyond it and beside what is not known.
-
-    `to_picture` ``(3, 3)`` maps (column, row, 1) of the grid to those of the picture, both at pixel corners.
-    """
-    centres = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
-    swapped = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1.0]])
-    matrix = swapped @ np.linalg.inv(centres) @ to_picture @ centres @ swapped
-    seen = ndimage.affine_transform(picture, matrix[:2, :2], matrix[:2, 2], shape, order=1, cval=np.nan)
-    return np.asarray(seen, np.float32)
-
-
 def _held(read: ReadPlane, extent: Extent, *, step_m: float) -> ReadPlane:
     """The same pictures, cut from one that is read once where the whole is small at this step."""
     height, width = (int(2 * half / step_m * _SEARCH_ROOM) + 2 for half in (extent.half_height_m, extent.half_width_m))
@@ -218,6 +178,18 @@ def _held(read: ReadPlane, extent: Extent, *, step_m: float) -> ReadPlane:
         return resampled(whole, to_whole @ grid, shape)
 
     return cut
+
+
+def _near_by(older: ReadPlane, newer: ReadPlane, extent: Extent, *, gsd_m: float) -> _Fit:
+    """The fit of few tiles at full scale where the surveys lie so near that nearly all agree at once; else none."""
+    fit = _of_tiles(older, newer, extent, IDENTITY, step_m=gsd_m, per_side=_TILES_PER_SIDE[0])
+    if not fit.is_sure:
+        return _Fit(IDENTITY, float("inf"), 0, 0)
+    corner = np.array([[extent.half_width_m, extent.half_height_m], [-extent.half_width_m, extent.half_height_m]])
+    if np.hypot(*(fit.similarity.of(corner) - corner).T).max() <= _NEAR_PX * gsd_m:
+        return fit
+    again = _of_tiles(older, newer, extent, fit.similarity, step_m=gsd_m, per_side=_TILES_PER_SIDE[0])
+    return again if again.is_sure else fit
 
 
 def _search(read_older: ReadPlane, read_newer: ReadPlane, extent: Extent, *, gsd_m: float) -> Similarity | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from segmentation.comparison.records import Seen, SurveyDefect, SurveyLimits
-from segmentation.comparison.visibility import Look, Visible
+from segmentation.comparison.visibility import Look, LookAtGain, Visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,9 @@ class Compared:
     limits: SurveyLimits
     look: Look | None = None
     """Looks for one of its defects in the *other* survey's picture; None: there is none to look at."""
+
+    look_at_gain: LookAtGain | None = None
+    """Tells of what this survey found beyond the *other* whether the other's picture shows it; None: no picture."""
 
     def shown(self, index: int) -> Visible | None:
         """What the other survey's picture shows of a defect; None where that cannot be told."""

@@ -19,7 +19,7 @@ END_DOUBT_PX: Final = 40.0
 """What a detector adds to it for each unit of (1 - confidence): ends fade."""
 OUTLINE_PX: Final = 0.25
 """± of the place of an outline for a sure detector, pixels."""
-OUTLINE_DOUBT_PX: Final = 6.0
+OUTLINE_DOUBT_PX: Final = 8.0
 """What a detector adds to it for each unit of (1 - confidence)."""
 CURVE_SHARE: Final = 0.01
 """Relative ± of a length by how finely its curves are drawn."""
@@ -43,6 +43,12 @@ def area_uncertainty_m2(defect: SurveyDefect) -> float:
 def width_uncertainty_mm(defect: SurveyDefect) -> float:
     """± of a crack's largest width beside that of another survey."""
     return hypot(defect.width_uncertainty_mm or 0.0, WIDTH_PX * defect.gsd_m * 1000)
+
+
+def mean_width_uncertainty_mm(defect: SurveyDefect) -> float:
+    """± of a crack's mean width beside that of another survey."""
+    own = defect.mean_width_uncertainty_mm
+    return hypot(own if own is not None else defect.width_uncertainty_mm or 0.0, WIDTH_PX * defect.gsd_m * 1000)
 
 
 def open_ends(lines: BaseGeometry) -> int:

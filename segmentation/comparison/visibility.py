@@ -6,7 +6,7 @@ half of that contrast at the same place, the damage was there. Contrast is relat
 light does not matter, and the registered surveys lie within a fraction of a pixel of each other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from scipy import ndimage
+from shapely.geometry.base import BaseGeometry
 
 from segmentation.classes import PixelClass
+from segmentation.comparison.grids import GridToPlane, ReadPlane, grid_around
 from segmentation.comparison.matching import Samples
 from segmentation.comparison.records import SurveyDefect
-from segmentation.comparison.registration import GridToPlane, ReadPlane, grid_around
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,6 +33,9 @@ _VISIBLE_STRENGTH: Final = 0.5
 _CELL_PX: Final = 700
 _MARGIN_PX: Final = 12
 _MOST_SAMPLES: Final = 3000
+_GAIN_GAP_PX: Final = 2.0
+"""Beside an outline, what is as soft as the outline itself."""
+_LEAST_GAIN_PX: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,49 @@ def looked_for(defect: SurveyDefect, read_own: ReadPlane, read_other: ReadPlane,
     along = ndimage.uniform_filter1d(np.where(known, own, typical), _SMOOTHED, mode="nearest")
     expected = np.clip(along * np.sign(typical), _LEAST_CONTRAST, abs(typical))
     return Visible(samples, np.where(known, np.clip(other * np.sign(typical) / expected, -1.0, 2.0), 0.0))
+
+
+LookAtGain = Callable[[Sequence[SurveyDefect], Sequence[SurveyDefect]], bool]
+"""Whether what the second of two findings of a patch has beyond the first looks like the patch in the older picture."""
+
+
+def gain_was_there(
+    before: Sequence[SurveyDefect], now: Sequence[SurveyDefect], read_older: ReadPlane, *, gsd_m: float
+) -> bool:
+    """Whether the older picture shows, where a patch is now found beyond what was found before, the patch already.
+
+    Its brightness there is held against that of what both found and that of the surroundings; False where the three
+    cannot be told apart, or where the gain is a seam narrower than the outline's own softness.
+    """
+    then, today = (shapely.union_all([defect.geometry for defect in side]) for side in (before, now))
+    gained = shapely.buffer(shapely.difference(today, shapely.buffer(then, _GAIN_GAP_PX * gsd_m)), -0.5 * gsd_m)
+    common = shapely.intersection(shapely.buffer(then, -gsd_m), today)
+    around = shapely.difference(
+        shapely.buffer(today, 3 * _GAIN_GAP_PX * gsd_m), shapely.buffer(today, _GAIN_GAP_PX * gsd_m)
+    )
+    brightness = [_mean_brightness(read_older, part, gsd_m=gsd_m) for part in (gained, common, around)]
+    if any(one is None for one in brightness):
+        return False
+    there, patch, beside = (float(one or 0.0) for one in brightness)
+    if abs(patch - beside) < _LEAST_CONTRAST * max(patch + beside, 1e-6):
+        return False
+    return abs(there - patch) < abs(there - beside)
+
+
+def _mean_brightness(read: ReadPlane, part: BaseGeometry, *, gsd_m: float) -> float | None:
+    """Over an area, seen at a step that keeps the picture small; None where less than some pixels of it are known."""
+    if part.is_empty:
+        return None
+    left, bottom, right, top = shapely.bounds(part)
+    step_m = max(gsd_m, max(right - left, top - bottom) / _CELL_PX)
+    side_px = (ceil((top - bottom) / step_m) + 2, ceil((right - left) / step_m) + 2)
+    grid = grid_around(np.array([(left + right) / 2, (bottom + top) / 2]), side_px=side_px, step_m=step_m)
+    rows, cols = np.mgrid[: side_px[0], : side_px[1]] + 0.5
+    points = np.column_stack([cols.ravel(), rows.ravel()]) @ grid[:2, :2].T + grid[:2, 2]
+    inside = shapely.contains_xy(part, points[:, 0], points[:, 1]).reshape(side_px)
+    values = read(grid, side_px)[inside]
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size >= _LEAST_GAIN_PX else None
 
 
 def in_older(read_older: ReadPlane, older_of_newer: GridToPlane) -> ReadPlane:

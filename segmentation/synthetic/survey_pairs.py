@@ -4,8 +4,8 @@ The surface, its joints and its damage are the same in both; light, noise, GSD a
 own, and a strip of the surface was not covered the second time.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,7 @@ _CELLS: Final = (6, 8)
 """Rows and columns of cells, a defect in each at most; the last column is not covered the second time."""
 _CELL_M: Final = 0.72
 _MASTER_GSD_M: Final = 0.0015
+PaintSurface = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +87,46 @@ class SurveyPair:
     half_height_m: float
 
 
+def joined_slabs(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """Brightness ``(H, W)`` of concrete slabs, 0 to 255: blotches, pores, joints."""
+    whole = Window(0, shape[0], 0, shape[1])
+    blotches = fractal_field(rng, shape, coarsest_px=600, finest_px=12, persistence=0.75).window(whole)
+    pores = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), 1.2)
+    surface: Floats = 150.0 + 7.0 * blotches + 14.0 * pores
+    for at in (shape[0] // 3, 2 * shape[0] // 3):
+        surface[at : at + 6] -= 18.0
+    for at in (shape[1] // 4, shape[1] // 2, 3 * shape[1] // 4):
+        surface[:, at : at + 6] -= 18.0
+    return surface
+
+
+@dataclass(frozen=True, slots=True)
+class PairTraits:
+    """What kind of surface and damage a pair is of."""
+
+    surface: PaintSurface = joined_slabs
+    """Paints the undamaged surface ``(H, W)`` at 1.5 mm a pixel, 0 to 255."""
+    crack_width_m: tuple[float, float] = (0.005, 0.010)
+    """Between which the widths of the cracks are drawn."""
+    counts: Mapping[str, int] = field(default_factory=lambda: dict(_COUNTS))
+    """How many defects of each change, 42 at most but for those not seen, of which there are 6 at most."""
+
+
 def survey_pair(
-    seed: int, *, error: Similarity, older_gsd_m: float = 0.0015, newer_gsd_m: float = 0.0015, other_light: bool = True
+    seed: int,
+    *,
+    error: Similarity,
+    older_gsd_m: float = 0.0015,
+    newer_gsd_m: float = 0.0015,
+    other_light: bool = True,
+    traits: PairTraits | None = None,
 ) -> SurveyPair:
     """A pair of surveys, 5.8 by 4.3 m; the newer one's georeference errs by `error` against the older one's."""
     rng = np.random.default_rng(seed)
-    defects = _defects(rng)
+    traits = traits or PairTraits()
+    defects = _defects(rng, traits)
     half_width_m, half_height_m = _CELLS[1] * _CELL_M / 2, _CELLS[0] * _CELL_M / 2
-    surface = _surface(rng, half_width_m, half_height_m)
+    surface = traits.surface(rng, (round(2 * half_height_m / _MASTER_GSD_M), round(2 * half_width_m / _MASTER_GSD_M)))
     halves = (half_width_m, half_height_m)
     uncovered_from_m = half_width_m - _CELL_M
     older = _painted(rng, surface, halves, [(d, d.older) for d in defects], older_gsd_m, IDENTITY, light=None)
@@ -110,25 +143,28 @@ def survey_pair(
     return SurveyPair(older, newer, defects, half_width_m, half_height_m)
 
 
-def _defects(rng: np.random.Generator) -> tuple[PairDefect, ...]:
+def _defects(rng: np.random.Generator, traits: PairTraits) -> tuple[PairDefect, ...]:
     rows, cols = _CELLS
     covered = [(row, col) for row in range(rows) for col in range(cols - 1)]
     uncovered = [(row, cols - 1) for row in range(rows)]
     rng.shuffle(covered)
     rng.shuffle(uncovered)
     made = []
-    for change, count in _COUNTS.items():
+    for change, count in traits.counts.items():
         cells = uncovered if change == NOT_SEEN else covered
         growths = rng.permutation(np.linspace(0.05, 0.5, count)) if change == GROWN else np.zeros(count)
         for number in range(count):
             row, col = cells.pop()
             middle = ((col - (cols - 1) / 2) * _CELL_M, (row - (rows - 1) / 2) * _CELL_M)
-            make = _rust if number % 4 == 3 else _crack
-            made.append(make(rng, change, middle, float(growths[number])))
+            growth = float(growths[number])
+            is_rust = number % 4 == 3
+            made.append(_rust(rng, change, middle, growth) if is_rust else _crack(rng, change, middle, growth, traits))
     return tuple(made)
 
 
-def _crack(rng: np.random.Generator, change: str, middle: tuple[float, float], growth: float) -> PairDefect:
+def _crack(
+    rng: np.random.Generator, change: str, middle: tuple[float, float], growth: float, traits: PairTraits
+) -> PairDefect:
     length_m, heading = rng.uniform(0.26, 0.36), rng.uniform(0, np.pi)
     step_m = 0.004
     whole_m = length_m * (1 + growth)
@@ -139,7 +175,7 @@ def _crack(rng: np.random.Generator, change: str, middle: tuple[float, float], g
     before = points[: max(2, round(len(points) / (1 + growth)))]
     older = None if change == NEW else LineString(before)
     newer = None if change == REPAIRED else LineString(points)
-    return PairDefect(change, PixelClass.CRACK, older, newer, float(rng.uniform(0.005, 0.010)))
+    return PairDefect(change, PixelClass.CRACK, older, newer, float(rng.uniform(*traits.crack_width_m)))
 
 
 def _rust(rng: np.random.Generator, change: str, middle: tuple[float, float], growth: float) -> PairDefect:
@@ -150,20 +186,6 @@ def _rust(rng: np.random.Generator, change: str, middle: tuple[float, float], gr
     older = None if change == NEW else Polygon(outline + middle)
     newer = None if change == REPAIRED else Polygon(outline * np.sqrt(1 + growth) + middle)
     return PairDefect(change, PixelClass.RUST, older, newer, 0.0)
-
-
-def _surface(rng: np.random.Generator, half_width_m: float, half_height_m: float) -> Floats:
-    """Brightness ``(H, W)`` of the undamaged surface at the finest scale: blotches, pores, joints."""
-    shape = (round(2 * half_height_m / _MASTER_GSD_M), round(2 * half_width_m / _MASTER_GSD_M))
-    whole = Window(0, shape[0], 0, shape[1])
-    blotches = fractal_field(rng, shape, coarsest_px=600, finest_px=12, persistence=0.75).window(whole)
-    pores = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), 1.2)
-    surface: Floats = 150.0 + 7.0 * blotches + 14.0 * pores
-    for at in (shape[0] // 3, 2 * shape[0] // 3):
-        surface[at : at + 6] -= 18.0
-    for at in (shape[1] // 4, shape[1] // 2, 3 * shape[1] // 4):
-        surface[:, at : at + 6] -= 18.0
-    return surface
 
 
 def _painted(

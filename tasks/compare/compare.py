@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from segmentation.comparison.changes import changes_between
+from segmentation.comparison.grids import Extent
 from segmentation.comparison.records import DefectChange, SurveyDefect
-from segmentation.comparison.registration import Extent, Registration, RegistrationLimits, register
+from segmentation.comparison.registration import IMAGERY, Registration, RegistrationLimits, register
 from segmentation.errors import InputRejected, SpanscanError
 from tasks.compare.chain import Chain
 from tasks.compare.defects import RunDefects
-from tasks.compare.imagery import IMAGERY, MASKS, ReadingRules, RunImagery
+from tasks.compare.imagery import MASKS, ReadingRules, RunImagery
 from tasks.compare.places import (
     StructurePair,
     local_middle,

@@ -25,6 +25,7 @@ _COLUMNS = (
     "width_max_mm",
     "width_mean_mm",
     "width_uncertainty_mm",
+    "width_mean_uncertainty_mm",
     "bridged_m",
     "area_m2",
     "confidence_0_to_1",
@@ -48,7 +49,8 @@ class RunDefects:
         self._rows: dict[str, list[Row]] | None = None
         if run.storage.exists("defects.parquet"):
             self._rows = {}
-            table = pq.read_table(BytesIO(run.storage.read("defects.parquet")), columns=list(_COLUMNS))
+            file = pq.ParquetFile(BytesIO(run.storage.read("defects.parquet")))
+            table = file.read(columns=[name for name in _COLUMNS if name in file.schema_arrow.names])
             for row in table.to_pylist():
                 self._rows.setdefault(row["structure_id"], []).append(row)
 
@@ -90,6 +92,7 @@ class RunDefects:
             max_width_mm=row["width_max_mm"],
             mean_width_mm=row["width_mean_mm"],
             width_uncertainty_mm=row["width_uncertainty_mm"],
+            mean_width_uncertainty_mm=row.get("width_mean_uncertainty_mm"),
             bridged_m=float(row["bridged_m"] or 0.0),
             condition_state=row["condition_state"],
             raster=row["raster"],
@@ -117,6 +120,7 @@ def _row_of(defect: Mapping[str, Any], run: PublishedRun) -> Row:
         "width_max_mm": width.get("max"),
         "width_mean_mm": width.get("mean"),
         "width_uncertainty_mm": width.get("uncertainty"),
+        "width_mean_uncertainty_mm": width.get("mean_uncertainty"),
         "bridged_m": graph.get("bridged_m"),
         "area_m2": defect["area_m2"],
         "confidence_0_to_1": defect["confidence"],

@@ -1,17 +1,24 @@
 """The history of one structure: every survey with its grades, and how each stable defect has grown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, Final
 
 from tasks.compare.chain import comparison_records
 from tasks.compare.previous import SurveyRun
 from tasks.layers.columns import Cell, Column, LayerTable, geometry_list, make_table
+from tasks.report.record import finite
 from tasks.report.wording import clean_text
 
-_CURVES: Final = 10
-_SIZES: Final = ("length_m", "length_uncertainty_m", "max_width_mm", "width_uncertainty_mm", "area_m2")
+_POWERS: Final = {
+    "length_m": 1,
+    "length_uncertainty_m": 1,
+    "max_width_mm": 1,
+    "width_uncertainty_mm": 1,
+    "area_m2": 2,
+    "area_uncertainty_m2": 2,
+}
+"""Sizes of a defect, and the power of a survey's scale in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,14 @@ class HistoryPoint:
     change: str | None
     """What became of it since the survey before; None at the first."""
     sizes: dict[str, float | None]
+    """As that survey states them."""
+    scale: float = 1.0
+    """Lengths of the last survey over those of this one, by their registrations; 1 where they are not chained."""
+
+    def size(self, name: str) -> float | None:
+        """A size in the scale of the last survey: surveys a percent apart in scale show no growth by that."""
+        stated = self.sizes[name]
+        return None if stated is None else stated * self.scale ** _POWERS[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +121,7 @@ def _survey(one: SurveyRun, report: dict[str, Any], compared_with: str | None) -
 def _points(
     surveys: Sequence[HistorySurvey], changes: Sequence[tuple[dict[str, Any], Any]]
 ) -> tuple[HistoryPoint, ...]:
-    by_run = {survey.run_key: survey for survey in surveys}
+    by_run, scales = {survey.run_key: survey for survey in surveys}, _scales(surveys, changes)
     order = {survey.run_key: number for number, survey in enumerate(surveys)}
     heirs: dict[str, str] = {}
     points: dict[tuple[str, str], HistoryPoint] = {}
@@ -128,58 +143,36 @@ def _points(
                     run_key,
                     survey.date,
                     change["change"] if which == "newer" else None,
-                    {name: None if size is None else size[name] for name in _SIZES},
+                    # A comparison states the older sizes in the newer scale.
+                    _sizes(size, scale=1.0 if which == "newer" else float(part["registration"]["scale"])),
+                    scales[run_key],
                 )
     return tuple(
         sorted(points.values(), key=lambda p: (heirs.get(p.stable_id, p.stable_id), p.stable_id, order[p.run_key]))
     )
 
 
+def _sizes(size: Mapping[str, float | None] | None, *, scale: float) -> dict[str, float | None]:
+    """The sizes of a comparison's record, divided by a scale."""
+    stated = {name: None if size is None else size.get(name) for name in _POWERS}
+    return {name: finite(None if value is None else value / scale ** _POWERS[name]) for name, value in stated.items()}
+
+
+def _scales(surveys: Sequence[HistorySurvey], changes: Sequence[tuple[dict[str, Any], Any]]) -> dict[str, float]:
+    """Lengths of the last survey over those of each, by run key."""
+    scales = {survey.run_key: 1.0 for survey in surveys}
+    of_newer = {record["newer"]["run_key"]: (record["older"]["run_key"], part) for record, part in changes}
+    for survey in reversed(surveys):
+        if survey.run_key in of_newer:
+            older_key, part = of_newer[survey.run_key]
+            scales[older_key] = round(scales[survey.run_key] * float(part["registration"]["scale"]), 7)
+    return scales
+
+
 def growth_table(history: StructureHistory) -> LayerTable:
     """The growth curves as a table: a row for each stable defect in each survey."""
     description = f"Growth of the defects of {history.structure}"
     return make_table("history", description, _COLUMNS, history.points, geometry_list([None] * len(history.points)))
-
-
-def growth_png(history: StructureHistory) -> bytes:
-    """The curves of the defects that have grown most, cracks by length and rust by area, as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4.2), dpi=130, layout="constrained")
-    for axis, (kind, size, label) in zip(
-        figure.subplots(1, 2), (("crack", "length_m", "length, m"), ("rust", "area_m2", "area, m²")), strict=True
-    ):
-        dates = {survey.run_key: number for number, survey in enumerate(history.surveys)}
-        for stable_id, curve in _curves(history, kind, size)[:_CURVES]:
-            axis.plot(
-                [dates[point.run_key] for point in curve],
-                [point.sizes[size] for point in curve],
-                marker="o",
-                linewidth=1.4,
-                label=stable_id,
-            )
-        axis.set_title(f"{kind}: grown most")
-        axis.set_ylabel(label)
-        axis.set_xticks(range(len(history.surveys)), [survey.date[:10] for survey in history.surveys], rotation=30)
-        axis.grid(alpha=0.3)
-        axis.set_ylim(bottom=0)
-        if axis.lines:
-            axis.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        else:
-            axis.text(0.5, 0.5, "no curve yet", ha="center", va="center", transform=axis.transAxes)
-    figure.suptitle(clean_text(history.structure)[:80])
-    png = BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
-
-
-def _curves(history: StructureHistory, kind: str, size: str) -> list[tuple[str, list[HistoryPoint]]]:
-    curves: dict[str, list[HistoryPoint]] = {}
-    for point in history.points:
-        if point.defect_class == kind and point.sizes[size] is not None:
-            curves.setdefault(point.stable_id, []).append(point)
-    known = [(stable_id, curve) for stable_id, curve in curves.items() if len(curve) > 1]
-    return sorted(known, key=lambda one: -((one[1][-1].sizes[size] or 0.0) - (one[1][0].sizes[size] or 0.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,4 +196,6 @@ _COLUMNS: Final[tuple[Column[HistoryPoint], ...]] = (
     Column("max_width_mm", "real", "mm", "Largest width of a crack", _Size("max_width_mm")),
     Column("width_uncertainty_mm", "real", "mm", "± of that", _Size("width_uncertainty_mm")),
     Column("area_m2", "real", "m2", "Area", _Size("area_m2")),
+    Column("area_uncertainty_m2", "real", "m2", "± of that of a rust patch", _Size("area_uncertainty_m2")),
+    Column("scale_to_last", "real", "1", "Lengths of the last survey over those of this one", lambda p: p.scale),
 )

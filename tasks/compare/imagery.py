@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segmentation.classes import PixelClass
+from segmentation.comparison.grids import GridToPlane, resampled
 from segmentation.comparison.local_shifts import Picture
-from segmentation.comparison.registration import GridToPlane, resampled
 from segmentation.errors import SpanscanError
 from segmentation.records import RasterInput
 from segmentation.windows import Window
@@ -29,8 +29,9 @@ from tasks.storage_local import file_sha256
 ReadBands = Callable[[RunRaster, Window, float], list[Picture] | None]
 """Reads the bands of a window of a raster, each pixel standing for so many; None where they cannot be read."""
 
-IMAGERY, MASKS = "imagery", "masks"
+MASKS = "masks"
 _LOOK_BYTES = 1 << 20
+_HATCH_PX, _HATCH_GREY = 12, 196
 _SHADES = np.full(256, np.nan, np.float32)
 """Brightness by class id where the masks stand for the imagery; NaN where nothing was inspected."""
 _SHADES[[PixelClass.BACKGROUND, PixelClass.CRACK, PixelClass.RUST]] = 0.0, 1.0, 0.6
@@ -126,9 +127,11 @@ class PlanePictures:
         return picture
 
     def colours(self, grid: GridToPlane, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """RGB ``(H, W, 3)`` of a grid in the plane, white where there is no data."""
+        """RGB ``(H, W, 3)`` of a grid in the plane, hatched where there is no data."""
         bands = np.stack(self._bands(grid, shape, self._colour), axis=2)
-        return np.where(np.isnan(bands), 255, np.clip(np.rint(np.nan_to_num(bands)), 0, 255)).astype(np.uint8)
+        rows, cols = np.ogrid[: shape[0], : shape[1]]
+        hatching = np.where((rows + cols) % _HATCH_PX < _HATCH_PX // 4, _HATCH_GREY, 255)[..., None]
+        return np.where(np.isnan(bands), hatching, np.clip(np.rint(np.nan_to_num(bands)), 0, 255)).astype(np.uint8)
 
     def _bands(self, grid: GridToPlane, shape: tuple[int, int], read: ReadBands) -> list[Picture]:
         """The bands that `read` gives, of the first raster that knows a place."""

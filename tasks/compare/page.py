@@ -1,7 +1,7 @@
-"""The comparison as one self-contained HTML page: what has changed, structure by structure, before beside after."""
+"""The comparison as a reader sees it, before any layout, and as one self-contained HTML page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from segmentation.comparison.records import Change
@@ -12,8 +12,6 @@ from tasks.report.severity import Severity
 from tasks.report.structure_html import page_header_styles
 from tasks.report.wording import area_text, clean_text, count_text, number_text, plus_minus, with_unit
 
-MOST_ROWS: Final = 2_000
-"""Rows of the page's tables together; the CSV holds all."""
 _MOST_SUMMARY_ROWS: Final = 2_000
 _KINDS: Final = {
     Change.GROWN: Severity("GROWN", "sev-3", 4),
@@ -86,36 +84,69 @@ class SummaryLine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class ReportRun:
+    """What the frame of a page says of its run."""
+
+    run_key: str
+    survey_id: str
     spanscan_version: str
 
 
-def comparison_html(record: Mapping[str, Any], pictures: Mapping[str, Sequence[ChangePictures]]) -> str:
-    """The page of `comparison_json`; `pictures` by structure id."""
+@dataclass(frozen=True, slots=True)
+class ComparisonReport:
+    """A comparison in words and pictures: what has changed, structure by structure, before beside after."""
+
+    title: str
+    sentence: str
+    facts: tuple[Fact, ...]
+    rule: str
+    kinds: tuple[Severity, ...]
+    """In the order of the counts of each structure."""
+    summary: tuple[SummaryLine, ...]
+    summary_left_out: str
+    structures: tuple[Section, ...]
+    older_label: str
+    newer_label: str
+    run: ReportRun
+    captured_at: str | None
+    """When the newer survey was flown."""
+
+
+def comparison_report(
+    record: Mapping[str, Any], pictures: Mapping[str, Sequence[ChangePictures]], *, most_rows: int
+) -> ComparisonReport:
+    """The report of `comparison_json`; `pictures` by structure id, at most `most_rows` rows in its tables together."""
     older, newer = (run_label(record[which]) for which in ("older", "newer"))
-    sections, left = [], MOST_ROWS
+    sections, left = [], most_rows
     for number, one in enumerate(record["structures"], start=1):
         if one["not_compared"] is None:
             sections.append(_section(one, f"structure-{number}", pictures.get(one["structure"]["id"], ()), left))
             left -= len(sections[-1].rows)
     summary = [_summary_line(one, f"structure-{n}") for n, one in enumerate(record["structures"], start=1)]
-    title = clean_text(record["newer"]["survey_id"])
-    return render(
-        "comparison.html.j2",
-        more_styles=page_header_styles(title, f"run {record['newer']['run_key']}"),
-        title=title,
+    more = len(summary) - _MOST_SUMMARY_ROWS
+    run = ReportRun(record["newer"]["run_key"], clean_text(record["newer"]["survey_id"]), record["spanscan_version"])
+    return ComparisonReport(
+        title=run.survey_id,
         sentence=_sentence(record),
         facts=(Fact("Older survey", older), Fact("Newer survey", newer), Fact("Structures", str(len(summary)))),
         rule=record["rule"],
         kinds=tuple(_KINDS.values()),
-        summary=summary[:_MOST_SUMMARY_ROWS],
-        summary_left_out=f"{len(summary) - _MOST_SUMMARY_ROWS} more structures stand in comparison.json."
-        if len(summary) > _MOST_SUMMARY_ROWS
-        else "",
-        structures=sections,
+        summary=tuple(summary[:_MOST_SUMMARY_ROWS]),
+        summary_left_out=f"{more} more structures stand in comparison.json." if more > 0 else "",
+        structures=tuple(sections),
         older_label=older,
         newer_label=newer,
-        run=_Run(record["spanscan_version"]),
+        run=run,
+        captured_at=record["newer"]["captured_at"],
+    )
+
+
+def comparison_html(report: ComparisonReport) -> str:
+    """The report as a page."""
+    return render(
+        "comparison.html.j2",
+        more_styles=page_header_styles(report.title, f"run {report.run.run_key}"),
+        **{field.name: getattr(report, field.name) for field in fields(report)},
     )
 
 
@@ -217,8 +248,13 @@ def change_line(change: Mapping[str, Any]) -> ChangeLine:
         growth=grown,
         width=width,
         remarks=remarks,
-        story="; ".join(said) + ".",
+        story=_sentence_of(said),
     )
+
+
+def _sentence_of(said: Sequence[str]) -> str:
+    joined = "; ".join(said) + "."
+    return joined[0].upper() + joined[1:]
 
 
 def _size_text(change: Mapping[str, Any], which: str, *, is_crack: bool) -> str:

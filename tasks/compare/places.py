@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segmentation.comparison.registration import Extent
+from segmentation.comparison.grids import Extent
 from segmentation.comparison.similarity import Points
 from segmentation.errors import InputRejected
 from tasks.compare.plane import EarthPlane, LocalPlane, Plane

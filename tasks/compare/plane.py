@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pyproj import Transformer
 
-from segmentation.comparison.registration import GridToPlane
+from segmentation.comparison.grids import GridToPlane
 from segmentation.comparison.similarity import Points
 from segmentation.georeference import Georeference
 

@@ -5,11 +5,11 @@ from functools import partial
 
 from segmentation.comparison.changes import registered
 from segmentation.comparison.records import SurveyDefect
-from segmentation.comparison.registration import Registration
+from segmentation.comparison.registration import IMAGERY, Registration
 from segmentation.comparison.sides import Compared
 from segmentation.comparison.similarity import Points
-from segmentation.comparison.visibility import in_older, looked_for
-from tasks.compare.imagery import IMAGERY, PlanePictures, RunImagery
+from segmentation.comparison.visibility import gain_was_there, in_older, looked_for
+from tasks.compare.imagery import PlanePictures, RunImagery
 from tasks.compare.plane import Plane
 from tasks.compare.published import RunRaster
 from tasks.compare.seen import places_along, seen_in
@@ -47,15 +47,16 @@ def sides_of(
     points, weights = places_along(now)
     there: list[Points] = [back.of(one) for one in points]
     seen_then = seen_in(before.imagery.run, before.rasters, before.plane, now, there, weights, reach_px=_REACH_PX)
-    look_then = look_now = None
+    look_then = look_now = look_at_gain = None
     if registration.of == IMAGERY:
         read_older, read_newer = in_older(before.pictures(IMAGERY), back.matrix()), after.pictures(IMAGERY)
         look_then = partial(looked_for, read_own=read_older, read_other=read_newer, gsd_m=registration.gsd_m)
         look_now = partial(looked_for, read_own=read_newer, read_other=read_older, gsd_m=registration.gsd_m)
+        look_at_gain = partial(gain_was_there, read_older=read_older, gsd_m=registration.gsd_m)
     limits = before.imagery.run.limits(before.rasters[0].gsd_m)
     limits = replace(limits, gsd_m=limits.gsd_m * registration.older_to_newer.scale)
     newer_limits = after.imagery.run.limits(after.rasters[0].gsd_m)
     return (
         Compared(before.imagery.run.run_key, laid, seen_now, limits, look_then),
-        Compared(after.imagery.run.run_key, now, seen_then, newer_limits, look_now),
+        Compared(after.imagery.run.run_key, now, seen_then, newer_limits, look_now, look_at_gain),
     )

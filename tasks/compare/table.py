@@ -5,8 +5,21 @@ from typing import Any, Final
 
 from shapely.geometry import shape
 
+from segmentation.comparison.records import Change
 from tasks.layers.columns import Cell, Column, LayerTable, make_table
+from tasks.layers.defect_table import cracks_of, rust_of
 from tasks.layers.geometry import layer_geometries
+from tasks.layers.geopackage import StyledLayer
+from tasks.layers.qml import changes_qml
+
+CHANGE_RANKS: Final = {
+    Change.GROWN.value: 4,
+    Change.NEW.value: 3,
+    Change.REPAIRED.value: 2,
+    Change.NOT_SEEN.value: 1,
+    Change.STATIC.value: 0,
+}
+"""What a reader looks at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,14 @@ def change_table(record: dict[str, Any]) -> LayerTable:
     return make_table("changes", f"Changes of defects from survey {older} to {newer}", COLUMNS, rows, geometries)
 
 
+def change_layers(table: LayerTable) -> tuple[StyledLayer, ...]:
+    """The layers of the GeoPackage, in which QGIS shows what became of each defect."""
+    return (
+        StyledLayer(rust_of(table), "MultiPolygon", changes_qml("fill")),
+        StyledLayer(cracks_of(table), "MultiLineString", changes_qml("line")),
+    )
+
+
 def _text(key: str, name: str, meaning: str) -> Column[ChangeRow]:
     return Column(name, "text", None, meaning, lambda row: row.change[key])
 
@@ -78,6 +99,13 @@ def _growth_columns(key: str, unit: str, what: str) -> list[Column[ChangeRow]]:
 COLUMNS: Final[tuple[Column[ChangeRow], ...]] = (
     _text("stable_id", "id", "Stable id, which lives on from survey to survey"),
     _text("change", "change", "NEW, GROWN, STATIC, REPAIRED or NOT SEEN"),
+    Column(
+        "change_rank",
+        "integer",
+        None,
+        "4 grown, 3 new, 2 repaired, 1 not seen, 0 static",
+        lambda row: CHANGE_RANKS[row.change["change"]],
+    ),
     _text("class", "class", "crack or rust"),
     Column("structure_id", "text", None, "Id of the structure", lambda row: row.structure["id"]),
     Column("structure_name", "text", None, "Name of the structure", lambda row: row.structure["name"]),

@@ -6,6 +6,7 @@ comparison. Of two that write at once one wins, and both tell the winner's place
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,16 +14,22 @@ from typing import Any
 from tasks.compare.chain import FOLDER, RECORD
 from tasks.compare.compare import RunComparison
 from tasks.compare.imagery import ReadingRules, RunImagery
-from tasks.compare.page import comparison_html
+from tasks.compare.page import comparison_html, comparison_report
+from tasks.compare.pdf import comparison_pdf
 from tasks.compare.pictures import ChangePictures, change_pictures, pictured_changes
 from tasks.compare.published import PublishedRun
 from tasks.compare.record import comparison_json
-from tasks.compare.table import change_table
-from tasks.layers import csv_table, geojson
+from tasks.compare.table import change_layers, change_table
+from tasks.layers import csv_table, geojson, geopackage
+from tasks.layers.dates import capture_time
+from tasks.layers.write import UNDATED
 from tasks.output_files import OutputFiles, dumped_json
 from tasks.storage import Storage
 
-PAGE, TABLE, LAYER = "comparison.html", "comparison.csv", "comparison.geojson"
+PAGE, SHEETS = "comparison.html", "comparison.pdf"
+TABLE, LAYER, PACKAGE = "comparison.csv", "comparison.geojson", "comparison.gpkg"
+_MOST_ROWS, _MOST_PDF_ROWS = 2_000, 1_000
+"""Rows of the tables of all structures together; the CSV holds all."""
 _PICTURED_PER_STRUCTURE = 8
 _PICTURED = 40
 """With two pictures of at most 48 kB each the page stays below 6 MB."""
@@ -66,7 +73,13 @@ def write_comparison(comparison: RunComparison, place: Storage, *, rules: Readin
         files.write_file(TABLE, path, csv_table.MEDIA_TYPE)
         geojson.write_geojson(path, table)
         files.write_file(LAYER, path, geojson.MEDIA_TYPE)
-    page = comparison_html(record, _pictures(comparison, rules))
+        package = Path(folder) / PACKAGE
+        geopackage.write_geopackage(package, change_layers(table), changed_at=_flown(record))
+        files.write_file(PACKAGE, package, geopackage.MEDIA_TYPE)
+    pictures = _pictures(comparison, rules)
+    sheets = comparison_pdf(comparison_report(record, pictures, most_rows=_MOST_PDF_ROWS))
+    files.write(SHEETS, sheets, "application/pdf")
+    page = comparison_html(comparison_report(record, pictures, most_rows=_MOST_ROWS))
     files.write(PAGE, page.encode(), "text/html; charset=utf-8")
     record["outputs_sha256"] = dict(sorted(files.sha256.items()))
     outcome = place.swap(RECORD, dumped_json(record), expected=None)
@@ -76,6 +89,12 @@ def write_comparison(comparison: RunComparison, place: Storage, *, rules: Readin
             return earlier
         place.write(RECORD, dumped_json(record), content_type="application/json")
     return WrittenComparison(place.uri(""), record, False)
+
+
+def _flown(record: dict[str, Any]) -> datetime:
+    """When the newer survey was flown, for layers that are the same however often they are written."""
+    captured = capture_time(record["newer"]["captured_at"])
+    return captured.start if captured is not None else UNDATED
 
 
 def _pictures(comparison: RunComparison, rules: ReadingRules) -> dict[str, tuple[ChangePictures, ...]]:

@@ -91,6 +91,29 @@ def rasters_qml() -> str:
     )
 
 
+CHANGE_STEPS: Final = (
+    Step(4, "grown", (94, 11, 46), (138, 28, 75), 1.2),
+    Step(3, "new", (184, 67, 10), (210, 96, 42), 1.0),
+    Step(2, "repaired", (46, 125, 80), (150, 205, 170), 0.8),
+    Step(1, "not seen", (107, 117, 128), (200, 206, 212), 0.6),
+    Step(0, "static", (91, 143, 176), (169, 209, 234), 0.6),
+)
+"""What became of a defect between two surveys, by the column ``change_rank``."""
+
+
+def changes_qml(kind: SymbolKind) -> str:
+    """Lines or outlines of defects by what became of them."""
+    symbols = [
+        [_line((255, 255, 255), step.width_mm + 0.6, alpha=200), _line(step.colour, step.width_mm)]
+        if kind == "line"
+        else [_area(step.fill, step.colour, alpha=70, width_mm=step.width_mm * 0.6)]
+        for step in CHANGE_STEPS
+    ]
+    return _document(
+        kind, CHANGE_STEPS, symbols, label='"id" || \' \' || "change"', label_from_scale=250, attribute="change_rank"
+    )
+
+
 def _of_defects() -> tuple[Step, ...]:
     """The steps that a single defect can have."""
     return tuple(step for step in STEPS if step.rank > 0 or step.rank == -1)
@@ -103,12 +126,13 @@ def _document(
     *,
     label: str,
     label_from_scale: int,
+    attribute: str = "severity_rank",
 ) -> str:
     root = Xml.Element(
         "qgis",
         {"version": _QGIS_VERSION, "styleCategories": "Symbology|Labeling", "labelsEnabled": "1"},
     )
-    root.append(_renderer(kind, steps, symbols))
+    root.append(_renderer(kind, steps, symbols, attribute))
     root.append(_labelling(kind, label, label_from_scale))
     for name, text in (("blendMode", "0"), ("featureBlendMode", "0"), ("layerGeometryType", _GEOMETRY_TYPES[kind])):
         Xml.SubElement(root, name).text = text
@@ -116,13 +140,15 @@ def _document(
     return _DOCTYPE + Xml.tostring(root, encoding="unicode") + "\n"
 
 
-def _renderer(kind: SymbolKind, steps: Sequence[Step], symbols: Sequence[Sequence[Xml.Element]]) -> Xml.Element:
-    """Categories by severity; one symbol for all where there are no steps."""
+def _renderer(
+    kind: SymbolKind, steps: Sequence[Step], symbols: Sequence[Sequence[Xml.Element]], attribute: str
+) -> Xml.Element:
+    """Categories by rank; one symbol for all where there are no steps."""
     common = {"symbollevels": "0", "enableorderby": "0", "forceraster": "0", "referencescale": "-1"}
     if not steps:
         renderer = Xml.Element("renderer-v2", {"type": "singleSymbol", **common})
     else:
-        renderer = Xml.Element("renderer-v2", {"type": "categorizedSymbol", "attr": "severity_rank", **common})
+        renderer = Xml.Element("renderer-v2", {"type": "categorizedSymbol", "attr": attribute, **common})
         categories = Xml.SubElement(renderer, "categories")
         for number, step in enumerate(steps):
             attributes = {"value": str(step.rank), "type": "integer", "label": step.label, "symbol": str(number)}

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from segmentation.models.card import ModelCard
@@ -23,8 +22,9 @@ from tasks.layers.stac_model import MODEL_FILE
 from tasks.layers.structure_table import raster_table, structure_table
 from tasks.output_files import OutputFiles
 from tasks.storage import Storage
+from tasks.storage_local import scratch_folder
 
-_UNDATED: Final = datetime(1970, 1, 1, tzinfo=UTC)
+UNDATED: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The change time in layers of a survey that states no date: equal runs give equal bytes."""
 
 
@@ -96,17 +96,17 @@ def write_layers(
     defects = defect_table(results, run=run, rasters=rasters)
     layers = styled_layers(defects, results, run=run, rasters=rasters)
     captured = capture_time(run.captured_at)
-    changed_at = captured.start if captured is not None else _UNDATED
+    changed_at = captured.start if captured is not None else UNDATED
     writers: dict[str, Callable[[Path], None]] = {
         "geopackage": lambda path: write_geopackage(path, layers, changed_at=changed_at),
         "geoparquet": lambda path: write_geoparquet(path, defects),
         "geojson": lambda path: write_geojson(path, defects),
         "csv": lambda path: write_csv(path, defects),
     }
-    with TemporaryDirectory(prefix="spanscan-layers-") as folder:
+    with scratch_folder("spanscan-layers-") as folder:
         for one in wanted:
             if one.format in writers:
-                path = Path(folder) / one.path
+                path = folder / one.path
                 writers[one.format](path)
                 files.write_file(one.path, path, one.media_type)
                 path.unlink()

@@ -60,6 +60,11 @@ def pdf_data(report: StructureReport) -> PdfData:
     Long words hold chances for a line's end, so that no table grows wider than its page. Raises TypeError for a field
     of a kind that has no plain form, ValueError for a figure that is not finite.
     """
+    return pdf_data_of(report, header=report.title, footer=report.run.survey_id, captured_at=report.run.captured_at)
+
+
+def pdf_data_of(report: Any, *, header: str, footer: str, captured_at: str | None) -> PdfData:
+    """Any record of texts, figures and pictures as plain data: see `pdf_data`; with what its pages' edges say."""
     pictures: dict[str, bytes] = {}
     plain = _plain(report, pictures)
     typeface = typeface_for(_dumped(plain))
@@ -67,9 +72,9 @@ def pdf_data(report: StructureReport) -> PdfData:
         "colours": palette(),
         "drawn": {CLASS_NAMES[of]: "#" + bytes(colour).hex() for of, colour in CLASS_COLOURS.items()},
         "families": typeface.families,
-        "header": with_chances(clean_text(report.title, most_chars=_MOST_HEADER_CHARS)),
-        "footer": with_chances(clean_text(report.run.survey_id, most_chars=_MOST_HEADER_CHARS)),
-        "date": _date(report.run.captured_at),
+        "header": with_chances(clean_text(header, most_chars=_MOST_HEADER_CHARS)),
+        "footer": with_chances(clean_text(footer, most_chars=_MOST_HEADER_CHARS)),
+        "date": _date(captured_at),
         "unshown": _UNSHOWN if typeface.unshown else None,
     }
     texts = {"report.json": _dumped(plain), "setting.json": _dumped(setting)}

@@ -1,6 +1,6 @@
 """The report of one structure as PDF, set by typst from the same record as the HTML."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,26 +26,31 @@ def structure_pdf(report: StructureReport) -> bytes:
     The same record gives the same bytes on every machine, unless a name holds characters that only the machine's own
     fonts have. May run in several threads at once. Raises RunFailed (E_PDF) where the report cannot be set.
     """
+    return set_as_pdf(pdf_data(report), _TEMPLATES, subject=report.title)
+
+
+def set_as_pdf(data: PdfData, templates: Sequence[str], *, subject: str) -> bytes:
+    """What `templates` make of the data, the first of them being the document: see `structure_pdf`."""
     try:
         with TemporaryDirectory(prefix="spanscan-pdf-") as folder:
-            return _compile(pdf_data(report), Path(folder))
+            return _compile(data, templates, Path(folder))
     except (typst.TypstError, OSError) as error:
         cause = getattr(error, "message", None) or str(error)
         raise RunFailed(
             "E_PDF",
-            report.title,
+            subject,
             f"the report must be set as PDF, but typst answers: {cause}",
             "leave `pdf` out of SPANSCAN_REPORT_FORMATS; report.html and report.json state the same",
         ) from error
 
 
-def _compile(data: PdfData, folder: Path) -> bytes:
-    for name, text in {**_sources(), **data.texts}.items():
+def _compile(data: PdfData, templates: Sequence[str], folder: Path) -> bytes:
+    for name, text in {**{name: _source(name) for name in templates}, **data.texts}.items():
         (folder / name).write_text(text, encoding="utf-8")
     for name, content in data.pictures.items():
         (folder / name).write_bytes(content)
     pdf = typst.compile(
-        folder / _TEMPLATES[0],
+        folder / templates[0],
         root=folder,
         font_paths=data.typeface.fonts,
         ignore_system_fonts=True,
@@ -58,6 +63,5 @@ def _compile(data: PdfData, folder: Path) -> bytes:
 
 
 @cache
-def _sources() -> Mapping[str, str]:
-    templates = files("tasks.report.templates")
-    return {name: templates.joinpath(name).read_text(encoding="utf-8") for name in _TEMPLATES}
+def _source(name: str) -> str:
+    return files("tasks.report.templates").joinpath(name).read_text(encoding="utf-8")

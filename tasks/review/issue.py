@@ -9,26 +9,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from segmentation.errors import RunFailed, UsageError
+from segmentation.mask_pooling import level_factors
 from segmentation.measurement.grading import load_standards
-from segmentation.records import StructureResult
+from segmentation.records import RasterInput, StructureResult
 from tasks.layers.write import write_layers
+from tasks.mask_cog import write_cogs
 from tasks.output_files import OutputFiles, dumped_json
 from tasks.publish import MANIFEST, POINTER
 from tasks.report.index import FileLink, render_index_html
 from tasks.report.review import StructureReview
 from tasks.report_structures import ReportContext, write_structures
+from tasks.review.catalogue import write_reviewed_item
 from tasks.review.decisions import Decision, DecisionLog
 from tasks.review.kept_results import KeptResults, KeptRun, standards_content
 from tasks.review.pictures import ReviewPictures, with_masks_for_gone
 from tasks.review.place import ReviewPlace
 from tasks.review.reviewed import Grading, reviewed_result, structure_review
+from tasks.review.reviewed_masks import reviewed_masks
 from tasks.run_place import RunPlace
 from tasks.storage import Storage, open_storage
 from tasks.stored_pictures import StoredPictures
 
 _TRIES: Final = 50
-_LEFT_OUT: Final = ("stac", "pyramid", "cog")
-"""Formats of the run that no decision changes, or that catalogue the run itself."""
+_MOST_MASK_LINKS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +83,21 @@ def issue_revision(
     storage, of_run = place.review.child(f"revisions/{number}"), run_place_of(place, staging_dir)
     rasters, gone = with_masks_for_gone(kept.of.rasters, of_run)
     results = _reviewed(kept, latest, of_run)
+    defects = [defect for one in kept.structures for defect in one.defects]
+    shown = replace(of_run, masks=reviewed_masks(place.masks, rasters, defects, latest))
     reviews = {
         one.structure.id: structure_review(one, latest, revision=number, issued_at=issued_at) for one in kept.structures
     }
-    run = replace(kept.of.run, warnings=(*_warnings(gone, kept.of, latest), *kept.of.run.warnings))
-    context = ReportContext(run, rasters, replace(of_run, storage=storage), kept.of.seam_proof, kept.of.report, reviews)
+    run = replace(kept.of.run, warnings=(*_warnings(gone, kept.of), *kept.of.run.warnings))
+    context = ReportContext(run, rasters, replace(shown, storage=storage), kept.of.seam_proof, kept.of.report, reviews)
     files = OutputFiles(storage)
     for written in write_structures(results, context, workers=workers, on_structure=on_structure):
         files.sha256.update(written.sha256)
     files.write_json("review.json", _record(place, log.all(), number, issued_at, reviews))
-    formats = tuple(name for name in kept.of.report.formats if name not in _LEFT_OUT)
-    layers = write_layers(
-        files, storage, results, run=run, rasters=kept.of.rasters, formats=formats, card=None, later=()
-    )
     revision = _revision(number, storage, issued_at, reviews)
+    links = _write_layers(files, place, context, results, revision)
     if kept.of.report.wants("index"):
-        links = [FileLink(layer.label, layer.path, f"{layer.description}, as reviewed") for layer in layers]
-        pictured = StoredPictures(rasters, of_run)
-        _write_index(files, place, context, results, revision, (*links, _ALL_DECISIONS), pictured)
+        _write_index(files, place, context, results, revision, (*links, _ALL_DECISIONS), StoredPictures(rasters, shown))
     _publish(place, storage, files, revision)
     return revision
 
@@ -108,6 +108,39 @@ def _reviewed(kept: KeptResults, latest: Mapping[str, Decision], of_run: RunPlac
     return tuple(reviewed_result(r, latest, grading=grading, as_rust=pictures.as_rust) for r in kept.structures)
 
 
+def _write_layers(
+    files: OutputFiles,
+    place: ReviewPlace,
+    context: ReportContext,
+    results: Sequence[StructureResult],
+    revision: Revision,
+) -> list[FileLink]:
+    """Write the masks, layers and catalogue entry that the run has, as reviewed; links to them."""
+    rasters, formats, storage = context.rasters, context.settings.formats, context.place.storage
+    masks: dict[str, str] = {}
+    if "cog" in formats and all(context.place.masks.levels(one.slug) == _levels_of(one) for one in rasters):
+        masks = dict(zip(write_cogs(rasters, context.place, files), (one.name for one in rasters), strict=True))
+    layers = write_layers(
+        files, storage, results, run=context.run, rasters=rasters, formats=formats, card=None, later=_LATER
+    )
+    write_reviewed_item(
+        files, storage, place, number=revision.number, issued_at=revision.issued_at, words=revision_words(revision)
+    )
+    links = [FileLink(layer.label, layer.path, f"{layer.description}, as reviewed") for layer in layers]
+    if len(masks) <= _MOST_MASK_LINKS:
+        links += [
+            FileLink("Mask, GeoTIFF", key, f"class of every pixel of {name}, as reviewed, for GIS")
+            for key, name in masks.items()
+        ]
+    return links
+
+
+def _levels_of(raster: RasterInput) -> tuple[int, ...]:
+    return level_factors(raster.georeference.height, raster.georeference.width)
+
+
+_LATER: Final = ("index.html", MANIFEST)
+"""Files that are written after the catalogue entry."""
 _ALL_DECISIONS: Final = FileLink("Decisions", "review.json", "every decision, the earlier ones too: who, when, what")
 
 
@@ -226,13 +259,8 @@ def _same_standards(kept: KeptRun) -> None:
         raise UsageError("E_STANDARD", changed[0], cause, "restore the file, or inspect the survey again")
 
 
-def _warnings(gone: Mapping[str, str], kept: KeptRun, latest: Mapping[str, Decision]) -> list[str]:
+def _warnings(gone: Mapping[str, str], kept: KeptRun) -> list[str]:
     told = [f"{name} is no longer there: the pictures of this revision show its mask alone" for name in gone]
-    if any(decision.verdict in ("reject", "reclass") for decision in latest.values()):
-        told.append(
-            "pictures and maps outline the machine's mask as it was, also where a defect was rejected or re-classed; "
-            "numbers, tables, layers and figures are the reviewed ones"
-        )
     own = version("spanscan")
     if kept.run.spanscan_version != own:
         told.append(

@@ -10,8 +10,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from segmentation.errors import InputRejected
@@ -21,6 +19,7 @@ from tasks.plan import MeasureSettings, measure_content
 from tasks.report_settings import ReportSettings
 from tasks.review.plain_records import from_plain, to_plain
 from tasks.storage import Storage
+from tasks.storage_local import scratch_folder
 
 KEPT_RESULTS: Final = "results.jsonl.gz"
 _SCHEMA: Final = "spanscan/results/1"
@@ -53,8 +52,8 @@ class KeptResults:
 
 def write_kept_results(files: OutputFiles, kept: KeptRun, results: Sequence[StructureResult]) -> None:
     """Write the file into the run, one structure at a time; the same results give the same bytes."""
-    with TemporaryDirectory(prefix="spanscan-results-") as folder:
-        path = Path(folder) / KEPT_RESULTS
+    with scratch_folder("spanscan-results-") as folder:
+        path = folder / KEPT_RESULTS
         with path.open("wb") as raw, gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as packed:
             packed.write(_line({"schema": _SCHEMA, **to_plain(kept)}))
             for result in results:
@@ -66,7 +65,7 @@ def read_kept_results(storage: Storage) -> KeptResults:
     """The results that a run keeps; raises InputRejected E_NO_RESULTS for a run of an older spanscan, or damage."""
     if not storage.exists(KEPT_RESULTS):
         cause = f"a run must hold {KEPT_RESULTS}, which older versions did not write, got none"
-        raise InputRejected("E_NO_RESULTS", storage.uri(""), cause, "inspect the survey again, to other results")
+        raise InputRejected("E_NO_RESULTS", storage.uri(""), cause, _measure_again(storage))
     try:
         lines = _lines(storage.read(KEPT_RESULTS))
         kept = from_plain(KeptRun, next(lines))
@@ -74,6 +73,17 @@ def read_kept_results(storage: Storage) -> KeptResults:
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, StopIteration) as error:
         cause = f"the results that a run keeps must be readable, got {type(error).__name__}: {error}"
         raise InputRejected("E_NO_RESULTS", storage.uri(KEPT_RESULTS), cause, "copy the run again") from error
+
+
+def _measure_again(storage: Storage) -> str:
+    """How a run without its results can be reviewed all the same: its masks measured anew, without the model."""
+    again = "inspect the survey again with --results OTHER, and review that run"
+    if not storage.exists("mask.tif"):
+        return again
+    return (
+        f"measure its mask again, which needs no model: `spanscan measure {storage.uri('mask.tif')} --image RASTER "
+        f"--structures structures.geojson --results OTHER`, and review that run; or {again}"
+    )
 
 
 def standards_content(measure: MeasureSettings) -> tuple[str, ...]:

@@ -28,6 +28,11 @@ class ReviewPlace:
     region: str | None
 
     @property
+    def is_in_survey(self) -> bool:
+        """Whether the run lies where `spanscan inspect` published it, below its survey."""
+        return self.run_from_revision.endswith(f"/{_RUNS}/{self.run_key}")
+
+    @property
     def masks(self) -> MaskStore:
         """The run's masks."""
         return MaskStore(self.run.uri("masks.zarr"), self.endpoint_url, self.region)

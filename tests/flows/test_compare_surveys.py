@@ -21,7 +21,7 @@ from tests.tasks.compare.published_pairs import PublishedPair, published_pair
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishedPair]:
-    painted = survey_pair(31, error=Similarity(0.985, 1.1, -0.02, 0.03))
+    painted = survey_pair(31, error=Similarity(0.985, 1.1, -0.02, 0.03), older_gsd_m=0.0024, newer_gsd_m=0.0024)
     with dask_client(scheduler=None, workers=2) as client:
         yield published_pair(tmp_path_factory.mktemp("published"), painted, client)
 
@@ -67,8 +67,10 @@ def test_what_has_changed_is_told_and_lies_beside_the_newer_run(pair: PublishedP
     assert {path.name for path in folder.iterdir()} == {
         "comparison.csv",
         "comparison.geojson",
+        "comparison.gpkg",
         "comparison.html",
         "comparison.json",
+        "comparison.pdf",
     }
     page = (folder / "comparison.html").read_text()
     assert page.count("<figure>") >= 16

@@ -1,10 +1,11 @@
 """``spanscan review``: the page's answers, the report issued anew, decisions as masks that `spanscan train` takes."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 from flows.cli import app
 from flows.review import review_page
 from flows.settings import Settings
+from tests.tasks.cluster.test_tls import Authority
 from tests.tasks.review.runs import Reviewed, opened, published_once
 
 pytestmark = pytest.mark.slow
@@ -31,9 +33,9 @@ def reviewed(published: Path, tmp_path: Path) -> Reviewed:
 
 
 @contextmanager
-def served(reviewed: Reviewed, home: Path) -> Iterator[httpx.Client]:
+def served(run: str, chosen: Settings) -> Iterator[httpx.Client]:
     """The page on loopback, as the command serves it, and a client that speaks as the page does."""
-    page = review_page(reviewed.place.run.uri(""), Settings(review_port=0, home=home), reviewer=None)
+    page = review_page(run, chosen, reviewer=None)
     threading.Thread(target=page.run, daemon=True).start()
     address = page.address.rstrip("/")
     with httpx.Client(base_url=address, headers={"origin": address}, timeout=60) as client:
@@ -46,6 +48,10 @@ def served(reviewed: Reviewed, home: Path) -> Iterator[httpx.Client]:
         yield client
 
 
+def served_here(reviewed: Reviewed, home: Path) -> AbstractContextManager[httpx.Client]:
+    return served(reviewed.place.run.uri(""), Settings(review_port=0, home=home))
+
+
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["review", *arguments])
 
@@ -56,7 +62,7 @@ def asked(defect_id: str, *, verdict: str = "accept", saw: int = 0, comment: str
 
 def test_a_decision_made_on_the_page_is_there_for_the_next_server(reviewed: Reviewed, tmp_path: Path) -> None:
     first, second = reviewed.defects[:2]
-    with served(reviewed, tmp_path) as page:
+    with served_here(reviewed, tmp_path) as page:
         overview = page.get("/api/review").json()
         assert (overview["looked_at"], overview["all"]) == (0, len(reviewed.defects))
         assert {one["id"] for one in overview["defects"]} == {one.id for one in reviewed.defects}
@@ -66,7 +72,7 @@ def test_a_decision_made_on_the_page_is_there_for_the_next_server(reviewed: Revi
         assert stale.status_code == 409
         assert stale.json()["decisions"][first.id]["verdict"] == "accept"
         page.post("/api/decisions", json=asked(second.id, verdict="reclass"))
-    with served(reviewed, tmp_path) as page:
+    with served_here(reviewed, tmp_path) as page:
         detail = page.get(f"/api/defects/{first.id}").json()
         assert [(one["verdict"], one["reviewer"]) for one in detail["history"]] == [("accept", "Ada")]
         assert page.get("/api/decisions").json()["looked_at"] == 2
@@ -92,7 +98,7 @@ BAD = [
 
 
 def test_what_is_no_decision_is_refused_with_a_reason(reviewed: Reviewed, tmp_path: Path) -> None:
-    with served(reviewed, tmp_path) as page:
+    with served_here(reviewed, tmp_path) as page:
         for bad in BAD:
             assert page.post("/api/decisions", json=bad.body).status_code == 422, bad.id
         assert page.get("/api/decisions").json()["looked_at"] == 0
@@ -104,7 +110,7 @@ def test_what_is_no_decision_is_refused_with_a_reason(reviewed: Reviewed, tmp_pa
 
 
 def test_the_report_is_issued_from_the_page_and_from_the_command(reviewed: Reviewed, tmp_path: Path) -> None:
-    with served(reviewed, tmp_path) as page:
+    with served_here(reviewed, tmp_path) as page:
         page.post("/api/decisions", json=asked(reviewed.defects[0].id, verdict="reject"))
         assert page.post("/api/revisions", json={}).json() == {
             "revision": 1, "decisions": 1, "defects": len(reviewed.defects),
@@ -144,8 +150,17 @@ def test_exported_masks_train_a_net(reviewed: Reviewed, tmp_path: Path) -> None:
         ("{run} --issue --export-masks x", 2, "at most"),
         ("{run} --export-masks {folder}/new", 3, "E_NO_DECISIONS"),
         ("{run} --host 203.0.113.7", 2, "E_PORT"),
+        ("{run} --certificate {folder}/a.pem", 2, "the certificate alone"),
+        ("{run} --certificate {folder}/a.pem --key {folder}/b.pem", 2, "E_SETTING"),
     ],
-    ids=["no-run", "two-things-at-once", "no-decision", "an-address-of-somebody-else"],
+    ids=[
+        "no-run",
+        "two-things-at-once",
+        "no-decision",
+        "an-address-of-somebody-else",
+        "a-certificate-without-its-key",
+        "certificates-that-are-not-there",
+    ],
 )
 def test_a_mistake_is_told_in_one_line(
     arguments: str, code: int, said: str, reviewed: Reviewed, tmp_path: Path
@@ -158,23 +173,50 @@ def test_a_mistake_is_told_in_one_line(
     assert len(told.stderr.strip().splitlines()) == 1
 
 
-def test_bound_beyond_this_machine_the_address_bears_a_token_that_the_page_wants(
-    reviewed: Reviewed, tmp_path: Path
+def test_bound_beyond_this_machine_the_page_wants_the_token_of_its_address_and_says_that_it_is_in_the_clear(
+    reviewed: Reviewed, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     page = review_page(
         reviewed.place.run.uri(""), Settings(review_port=0, review_host="0.0.0.0", home=tmp_path), reviewer=None
     )
+    assert "WITHOUT encryption" in caplog.text
     threading.Thread(target=page.run, daemon=True).start()
     address, _, token = page.address.partition("?token=")
     assert len(token) >= 43
     port = address.rstrip("/").rpartition(":")[2]
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-        for _ in range(600):
-            try:
-                refused = client.get("/api/review")
-                break
-            except httpx.ConnectError:
-                time.sleep(0.05)
-        assert refused.status_code == 401
+        assert answered(client).status_code == 401
         assert client.get(f"/?token={token}", follow_redirects=True).status_code == 200
         assert client.get("/api/review").status_code == 200
+
+
+def test_with_a_certificate_the_page_is_encrypted_and_the_token_never_leaves_it(
+    reviewed: Reviewed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = Authority(tmp_path / "authority")
+    chosen = Settings(
+        review_port=0, review_host="0.0.0.0", home=tmp_path, review_certificate=own.cert_file, review_key=own.key_file
+    )
+    page = review_page(reviewed.place.run.uri(""), chosen, reviewer=None)
+    assert "WITHOUT encryption" not in caplog.text
+    threading.Thread(target=page.run, daemon=True).start()
+    address, _, token = page.address.partition("?token=")
+    assert address.startswith("https://")
+    trusting = ssl.create_default_context(cafile=str(own.ca_file))
+    trusting.check_hostname = False  # the certificate names another host
+    port = address.rstrip("/").rpartition(":")[2]
+    with httpx.Client(base_url=f"https://127.0.0.1:{port}", timeout=60, verify=trusting) as client:
+        assert answered(client).status_code == 401
+        opened = client.get(f"/?token={token}")
+        assert "secure" in opened.headers["set-cookie"].lower()
+        assert client.get("/api/review").status_code == 200
+
+
+def answered(client: httpx.Client) -> httpx.Response:
+    """The first answer of a server that is starting."""
+    for _ in range(600):
+        try:
+            return client.get("/api/review")
+        except httpx.ConnectError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not start")

@@ -57,6 +57,8 @@ class Access:
     port: int
     token: str | None
     """None: bound to loopback, where none is asked for."""
+    is_encrypted: bool = False
+    """Whether the page is served by TLS."""
 
     @property
     def cookie(self) -> str:
@@ -66,11 +68,14 @@ class Access:
     def knows_host(self, header: str) -> bool:
         """Whether the Host header names this server: a page of a stranger's name that points here is not it.
 
-        Bound to every address, any literal one will do, since only a name can be pointed elsewhere.
+        Bound to every address, any literal one will do, since only a name can be pointed elsewhere. Encrypted, the
+        browser has held the name against the certificate before it asked.
         """
-        name, port = _name_and_port(header)
+        name, port = _name_and_port(header, default=443 if self.is_encrypted else 80)
         if port != self.port:
             return False
+        if self.is_encrypted and self.token is not None:
+            return True
         if name in _LOOPBACK_NAMES or name == _bracketed(self.host):
             return True
         return self.host in ("0.0.0.0", "::") and _is_literal(name)
@@ -117,7 +122,9 @@ class Guard:
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [None])[0]
         if asked is not None and method == "GET" and access.token is not None and access.knows_token(asked):
             answer = RedirectResponse(scope["path"], status_code=303)
-            answer.set_cookie(access.cookie, asked, httponly=True, samesite="strict", path="/")
+            answer.set_cookie(
+                access.cookie, asked, httponly=True, samesite="strict", path="/", secure=access.is_encrypted
+            )
             return answer
         if not access.knows_token(headers.get(TOKEN_HEADER) or _cookie(headers, access.cookie)):
             return _told(401, "open the page by the whole address that `spanscan review` printed, with its token")
@@ -189,10 +196,10 @@ def _cookie(headers: dict[str, str], name: str) -> str | None:
     return None if found is None else found.value
 
 
-def _name_and_port(header: str) -> tuple[str, int]:
+def _name_and_port(header: str, *, default: int) -> tuple[str, int]:
     name, colon, port = header.rpartition(":")
     if not colon or port.endswith("]"):
-        return header.lower(), 80
+        return header.lower(), default
     return name.lower(), int(port) if port.isdecimal() and len(port) < 6 else -1
 
 

@@ -10,8 +10,9 @@ from shapely.geometry.base import BaseGeometry
 
 from segmentation.classes import PixelClass
 from segmentation.comparison.changes import changes_between, registered
+from segmentation.comparison.grids import Extent
 from segmentation.comparison.records import Change, DefectChange, Seen, SurveyDefect, SurveyLimits
-from segmentation.comparison.registration import Extent, Registration
+from segmentation.comparison.registration import Registration
 from segmentation.comparison.sides import Compared
 from segmentation.comparison.similarity import IDENTITY, Similarity
 
@@ -23,12 +24,24 @@ REGISTRATION = Registration(IDENTITY, 0.1 * GSD_M, GSD_M, 60, 60, "imagery")
 
 
 def crack(
-    number: int, *points: tuple[float, float], width_mm: float | None = 6.0, confidence: float = 1.0
+    number: int,
+    *points: tuple[float, float],
+    width_mm: float | None = 6.0,
+    mean_width_mm: float | None = None,
+    confidence: float = 1.0,
 ) -> SurveyDefect:
     line = MultiLineString([LineString(points)])
-    width = {"max_width_mm": width_mm, "width_uncertainty_mm": 0.4}
     return SurveyDefect(
-        f"C-{number:04}", PixelClass.CRACK, line, line.length * 0.006, GSD_M, confidence, line.length, **width
+        f"C-{number:04}",
+        PixelClass.CRACK,
+        line,
+        line.length * 0.006,
+        GSD_M,
+        confidence,
+        line.length,
+        width_mm,
+        width_mm if mean_width_mm is None else mean_width_mm,
+        0.4,
     )
 
 
@@ -86,6 +99,9 @@ CASES = {
     ),
     "a crack as long and twice as wide has grown": Case(
         [LINE], [crack(7, (0, 0), (1, 0), width_mm=12.0)], Change.GROWN
+    ),
+    "a crack wider at one place alone, as where it crosses a joint, is static": Case(
+        [LINE], [crack(7, (0, 0), (1, 0), width_mm=12.0, mean_width_mm=6.1)], Change.STATIC
     ),
     "a patch with a tenth more area has grown": Case([rust(1, 0, 0.1)], [rust(7, 0, 0.105)], Change.GROWN),
     "a patch with the same area is static": Case([rust(1, 0, 0.1)], [rust(7, 0, 0.1)], Change.STATIC),

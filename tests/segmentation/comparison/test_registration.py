@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from segmentation.comparison.registration import (
-    Extent,
-    GridToPlane,
-    RegistrationLimits,
-    level_steps,
-    register,
-    resampled,
-    tile_centres,
-)
+from segmentation.comparison.grids import Extent, GridToPlane, resampled, tile_centres
+from segmentation.comparison.registration import Registration, RegistrationLimits, level_steps, register
 from segmentation.comparison.similarity import IDENTITY, Similarity
 from segmentation.errors import InputRejected
 
@@ -103,3 +96,33 @@ def test_whatever_the_size_of_a_structure_few_small_tiles_are_read(half_width_m:
     centres = tile_centres(extent, tile_m=256 * GSD_M, per_side=6)
     assert 1 <= len(centres) <= 36
     assert (np.abs(centres) <= [half_width_m, half_height_m]).all()
+
+
+def slabs(seed: int) -> npt.NDArray[np.float32]:
+    """Slabs of 60 px whose joints repeat to the pixel, with a texture of their own."""
+    rows, cols = np.mgrid[:SIDE_PX, :SIDE_PX] % 60
+    joints = ndimage.gaussian_filter(((rows < 4) | (cols < 4)).astype(np.float32), 1.0)
+    texture = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((SIDE_PX, SIDE_PX)), 1.3)
+    return np.asarray(160 - 60 * joints + 15 * texture, np.float32)
+
+
+def registered_slabs(older_seed: int) -> Registration:
+    """Slabs registered on those of seed 1, which lie 50 px to the right: ten to the left of where they look alike."""
+    return register(
+        survey_of(slabs(older_seed), IDENTITY),
+        survey_of(slabs(1), Similarity(1.0, 0.0, 50 * GSD_M, 0.0), light=0.7),
+        Extent(0.8 * EXTENT.half_width_m, 0.8 * EXTENT.half_height_m),
+        gsd_m=GSD_M,
+        of="imagery",
+        subject="deck",
+        limits=LIMITS,
+    )
+
+
+def test_a_surface_that_repeats_itself_is_registered_by_what_does_not_repeat() -> None:
+    assert registered_slabs(1).shift_px == pytest.approx(50, abs=0.2)
+
+
+def test_where_nothing_but_what_repeats_is_the_same_the_registration_is_refused() -> None:
+    with pytest.raises(InputRejected, match="repeats itself"):
+        registered_slabs(2)

@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import ndimage
-from shapely.geometry import LineString, MultiLineString
+from shapely.geometry import LineString, MultiLineString, Point
 
 from segmentation.classes import PixelClass
+from segmentation.comparison.grids import GridToPlane, ReadPlane, resampled
 from segmentation.comparison.records import SurveyDefect
-from segmentation.comparison.registration import GridToPlane, ReadPlane, resampled
-from segmentation.comparison.visibility import looked_for
+from segmentation.comparison.visibility import gain_was_there, looked_for
 
 GSD_M = 0.002
 SIDE_PX = 400
@@ -53,3 +53,27 @@ def test_a_part_is_judged_by_itself_and_not_by_what_lies_beside_it() -> None:
 
 def test_nothing_is_said_where_the_survey_that_found_it_shows_nothing() -> None:
     assert looked_for(crack(50, 350), picture(50, seed=1), picture(350, seed=2), gsd_m=GSD_M) is None
+
+
+def patch(radius_px: float) -> SurveyDefect:
+    disc = Point(0.0, 0.0).buffer(radius_px * GSD_M)
+    return SurveyDefect("R-0001", PixelClass.RUST, disc, disc.area, GSD_M, 0.9)
+
+
+def patch_picture(radius_px: float) -> ReadPlane:
+    """A dark patch around the origin on a noisy pale ground."""
+
+    def read(grid: GridToPlane, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+        rows, cols = np.mgrid[: shape[0], : shape[1]] + 0.5
+        points = np.stack([cols, rows], axis=-1) @ grid[:2, :2].T + grid[:2, 2]
+        dark = np.hypot(points[..., 0], points[..., 1]) < radius_px * GSD_M
+        noise = np.random.default_rng(1).normal(0, 6, shape)
+        return np.asarray(np.where(dark, 80.0, 150.0) + noise, np.float32)
+
+    return read
+
+
+@pytest.mark.parametrize(("radius_then_px", "was_there"), [(40.0, True), (30.0, False)], ids=["missed", "grown"])
+def test_rust_that_was_not_found_then_is_told_from_rust_that_grew(radius_then_px: float, was_there: bool) -> None:
+    found_then, found_now = [patch(30.0)], [patch(40.0)]
+    assert gain_was_there(found_then, found_now, patch_picture(radius_then_px), gsd_m=GSD_M) is was_there

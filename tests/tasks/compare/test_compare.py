@@ -3,8 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
 
 import jsonschema
+import pyogrio
+import pypdf
 import pytest
 from distributed import Client
 
@@ -79,7 +82,12 @@ def test_a_comparison_is_published_once_whole_and_after_its_schema(
     record = json.loads(place.read(RECORD))
     jsonschema.validate(record, comparison_schema())
     assert all(place.exists(name) for name in record["outputs_sha256"])
-    assert set(record["outputs_sha256"]) == {"comparison.html", "comparison.csv", "comparison.geojson"}
+    assert set(record["outputs_sha256"]) == {f"comparison.{kind}" for kind in ("html", "pdf", "csv", "geojson", "gpkg")}
+    pages = [page.extract_text() for page in pypdf.PdfReader(BytesIO(place.read("comparison.pdf"))).pages]
+    changes = comparison.structures[0].changes
+    assert all(any(change.stable_id in page for page in pages) for change in changes)
+    layers = pyogrio.list_layers(place.uri("comparison.gpkg"))[:, 0].tolist()
+    assert {"cracks", "rust"} <= set(layers)
     again = written_before(pair.older, pair.newer, place)
     assert again is not None
     assert again.already_there

@@ -10,6 +10,7 @@ from distributed import Client
 
 from segmentation.records import Defect
 from tasks.cluster import dask_client
+from tasks.mask_pyramid import write_pyramid
 from tasks.report_settings import ReportSettings, ordered_formats
 from tasks.report_survey import write_reports
 from tasks.review.decisions import DecisionLog
@@ -20,6 +21,7 @@ from tests.tasks.surveys import UTM, UTM_PLACE, write_raster
 
 HEIGHT, WIDTH = 420, 700
 HOSTILE = '<img src=x onerror="window.hacked=1"></script><script>window.hacked=2</script>'
+FORMATS = ("html", "index", "csv", "stac", "pyramid", "cog")
 STRUCTURES = (("deck", HOSTILE, "concrete", 0, 350), ("panel", "Panel", "steel", 350, 700))
 
 
@@ -51,7 +53,7 @@ def write_structures(path: Path) -> Path:
     return path
 
 
-def publish(folder: Path, client: Client, *, formats: tuple[str, ...] = ("html", "index", "csv")) -> Path:
+def publish(folder: Path, client: Client, *, formats: tuple[str, ...] = FORMATS) -> Path:
     """The run, reported and with what a manifest must say; the address of the survey's results."""
     mask = painted()
     rng = np.random.default_rng(3)
@@ -67,6 +69,7 @@ def publish(folder: Path, client: Client, *, formats: tuple[str, ...] = ("html",
         structures=write_structures(folder / "structures.geojson"),
     )
     plan = dataclasses.replace(run.plan, report=ReportSettings(ordered_formats(formats), worst_count=3))
+    write_pyramid(plan.survey.rasters, run.place, client)
     reported = write_reports(
         plan, run.place, run.measured, None, mask_files={}, workers=1, on_structure=lambda done, of: None
     )

@@ -136,3 +136,26 @@ def test_every_answer_forbids_what_a_stranger_could_use(ask: Callable[[TestClien
 )  # fmt: skip
 def test_loopback_is_known(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@dataclass(frozen=True)
+class Named:
+    id: str
+    access: Access
+    host: str
+    is_known: bool
+
+
+NAMED = [
+    Named("by-a-name-in-the-clear", Access("0.0.0.0", 80, "t"), "reports.example", False),
+    Named(
+        "by-a-name-that-its-certificate-bears", Access("0.0.0.0", 443, "t", is_encrypted=True), "reports.example", True
+    ),
+    Named("at-another-port", Access("0.0.0.0", 4280, "t", is_encrypted=True), "reports.example", False),
+    Named("by-a-strange-name-on-loopback", Access("127.0.0.1", 443, None, is_encrypted=True), "evil.example", False),
+]
+
+
+@pytest.mark.parametrize("case", NAMED, ids=lambda case: case.id)
+def test_the_page_is_called(case: Named) -> None:
+    assert case.access.knows_host(case.host) is case.is_known
