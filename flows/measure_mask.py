@@ -9,7 +9,8 @@ from prefect import flow
 from flows.check_survey import input_rules
 from flows.progress import block_progress
 from flows.report_stages import write_mask_files, write_run_reports
-from flows.run_board import RunBoard, name_of_run, run_board
+from flows.run_board import RunBoard, run_board
+from flows.run_names import name_of_run
 from flows.run_summary import run_summary, survey_picture
 from flows.settings import Settings
 from flows.stages import measure_settings, report_settings, run_place
@@ -25,23 +26,29 @@ from tasks.stitch import StitchOutcome, join_components
 log = logging.getLogger("spanscan.inspect")
 
 
-@flow(name="measure-mask", flow_run_name=name_of_run, validate_parameters=True, persist_result=False)
+@flow(
+    name="measure-mask", flow_run_name=name_of_run, validate_parameters=True, persist_result=False,
+    timeout_seconds=Settings().run_timeout_s,
+)  # fmt: skip
 def measure_mask(
     mask: str,
     image: str | None = None,
     structures: str | None = None,
     class_name: Literal["crack", "rust"] | None = None,
+    probability: str | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Published:
     """Measure, grade and report a mask of class ids, or of 0 and 255 for the one class `class_name`.
 
-    All three files are paths or ``s3://bucket/key``; `settings` overrides settings of the environment by their names in
-    lower case. Raises SpanscanError with its code where the input or the run does not allow a report.
+    All files are paths or ``s3://bucket/key``; `probability` is that of crack, into which cracks grow where
+    `grow_cracks_above` is set. `settings` overrides settings of the environment by their names in lower case. Raises
+    SpanscanError with its code where the input or the run does not allow a report.
     """
     chosen = Settings(**(settings or {}))
     single = None if class_name is None else PixelClass[class_name.upper()]
     with run_board(mask, chosen) as board:
-        return _measured(board, MaskRequest(mask, image, structures, single), chosen)
+        request = MaskRequest(mask, image, structures, single, probability, chosen.grow_cracks_above)
+        return _measured(board, request, chosen)
 
 
 def _measured(board: RunBoard, request: MaskRequest, chosen: Settings) -> Published:

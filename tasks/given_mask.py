@@ -5,21 +5,25 @@ Every later stage then works as on an inspection's masks. Finished blocks are ne
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from distributed import Client
 
 from segmentation.classes import DEFECT_CLASSES, NOT_INSPECTED, PixelClass
 from segmentation.errors import InputRejected
-from segmentation.given_mask import certain_probability
+from segmentation.given_mask import Bools, Bytes
 from segmentation.inference.geometry import Block
 from segmentation.inference.predictor import SegmentedWindow
-from segmentation.records import RasterInput
+from segmentation.measurement.hysteresis import GrowthTable, grown_classes, grown_rows, growth_table
+from segmentation.records import RasterInput, SourceObject
 from tasks.cluster import run_each
 from tasks.cluster.needs import WorkerNeeds, refuse_workers_without
+from tasks.crash_points import reached
 from tasks.given_mask_plan import GivenMaskPlan, MaskInput
+from tasks.given_probability import read_probability, stored_probability
 from tasks.leftovers import remove_leftovers, sole_writer
 from tasks.mask_checks import read_given
 from tasks.raster_file import open_raster, read_validity
@@ -43,6 +47,13 @@ class _CopyContext:
     raster: RasterInput
 
 
+@dataclass(frozen=True, slots=True)
+class _CopyWork:
+    block: Block
+    kept: Bools | None
+    """Which of the block's candidates become crack (`hysteresis.grown_rows`); None: nothing grows."""
+
+
 def copy_mask(
     plan: GivenMaskPlan, place: RunPlace, client: Client, *, on_block: Callable[[int, int], None]
 ) -> SegmentOutcome:
@@ -54,7 +65,10 @@ def copy_mask(
     started = time.monotonic()
     (raster_plan,) = plan.rasters
     raster = raster_plan.raster
-    uris = (plan.mask.source.uri, raster.source.uri)
+    sources = [plan.mask.source, raster.source]
+    if plan.mask.probability is not None:
+        sources.append(plan.mask.probability.source)
+    uris = tuple(source.uri for source in sources)
     refuse_workers_without(client, WorkerNeeds(place.run_uri, uris, place.staging_dir))
     with sole_writer(place.run_uri):
         remove_leftovers(place.run_uri)
@@ -63,8 +77,9 @@ def copy_mask(
         resumed = len(finished)
         done = BlockCount(plan.block_count, on_block)
         done.add(resumed)
-        todo = [b for b in in_bands(raster_plan.blocks) if record_key(raster.slug, b) not in finished]
         context = _CopyContext(place, plan.mask, raster)
+        work = _grown_work(in_bands(raster_plan.blocks), context, client)
+        todo = [one for one in work if record_key(raster.slug, one.block) not in finished]
         for record in run_each(client, copy_block, todo, shared=context, on_done=lambda _: done.add(1)):
             finished[record_key(raster.slug, record.block)] = record
     records = tuple(finished[record_key(raster.slug, b)] for b in raster_plan.blocks)
@@ -72,21 +87,58 @@ def copy_mask(
     return SegmentOutcome(records, resumed, time.monotonic() - started)
 
 
-def copy_block(block: Block, context: _CopyContext) -> BlockRecord:
+def _grown_work(of: Sequence[Block], context: _CopyContext, client: Client) -> list[_CopyWork]:
+    """The blocks with what grows in each; without a lower threshold nothing is read for it.
+
+    It is found anew when a run is resumed: the same, since it depends on the files alone.
+    """
+    given = context.mask.probability
+    if given is None or given.grow_above is None:
+        return [_CopyWork(block, None) for block in of]
+    tables = list(run_each(client, _growth_of, of, shared=context))
+    return [_CopyWork(block, kept) for block, kept in zip(of, grown_rows(tables), strict=True)]
+
+
+def _growth_of(block: Block, context: _CopyContext) -> GrowthTable:
+    classes, crack = _read(block, context)
+    assert crack is not None
+    assert context.mask.probability is not None
+    return growth_table(classes, crack, window=block.window, least=context.mask.probability.least)
+
+
+def copy_block(work: _CopyWork, context: _CopyContext) -> BlockRecord:
     """Read one block of the mask and write its shard; its record is written after it."""
-    place, raster, source = context.place, context.raster, context.mask.source
-    path = staged(source, staging_dir=place.staging_dir, endpoint_url=place.endpoint_url, region=place.region)
+    place, raster, block = context.place, context.raster, work.block
+    classes, crack = _read(block, context)
+    if work.kept is not None and crack is not None and context.mask.probability is not None:
+        classes = grown_classes(classes, crack, least=context.mask.probability.least, kept=work.kept)
+    place.masks.write_block(raster.slug, block.window, SegmentedWindow(classes, stored_probability(classes, crack)))
+    reached("after_shard_write")
+    record = BlockRecord(raster.slug, block, count_classes(classes), 0.0)
+    content = json.dumps(asdict(record)).encode()
+    place.storage.write(record_key(raster.slug, block), content, content_type="application/json")
+    reached("after_block_record")
+    return record
+
+
+def _read(block: Block, context: _CopyContext) -> tuple[Bytes, Bytes | None]:
+    """Class ids ``(H, W)`` of a block as they were given, and the probability of crack ``(H, W)`` if it was."""
+    place, raster, given = context.place, context.raster, context.mask
+    probability = given.probability
     with ExitStack() as stack:
         pictured = None
         if not raster.is_mask:
             pictured = read_validity(stack.enter_context(open_raster(place.local_path(raster))), block.window)
-        mask = stack.enter_context(open_raster(path))
-        classes = read_given(mask, block.window, name=source.name, single=context.mask.single, pictured=pictured)
-    place.masks.write_block(raster.slug, block.window, SegmentedWindow(classes, certain_probability(classes)))
-    record = BlockRecord(raster.slug, block, count_classes(classes), 0.0)
-    content = json.dumps(asdict(record)).encode()
-    place.storage.write(record_key(raster.slug, block), content, content_type="application/json")
-    return record
+        mask = stack.enter_context(open_raster(_local(given.source, place)))
+        classes = read_given(mask, block.window, name=given.source.name, single=given.single, pictured=pictured)
+        if probability is None:
+            return classes, None
+        crack = stack.enter_context(open_raster(_local(probability.source, place)))
+        return classes, read_probability(crack, block.window, name=probability.source.name)
+
+
+def _local(source: SourceObject, place: RunPlace) -> Path:
+    return staged(source, staging_dir=place.staging_dir, endpoint_url=place.endpoint_url, region=place.region)
 
 
 def _refuse_empty(records: tuple[BlockRecord, ...], plan: GivenMaskPlan) -> None:

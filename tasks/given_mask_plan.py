@@ -7,13 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from segmentation.classes import PixelClass
-from segmentation.errors import InputRejected
+from segmentation.errors import InputRejected, UsageError
 from segmentation.inference.geometry import blocks
 from segmentation.inference.memory import MemoryProjection, refuse_above
 from segmentation.measurement.grading import load_standards
 from segmentation.measurement.structures import StructureIndex
 from segmentation.records import GivenMask, RasterInput, SourceObject, Structure, Survey
 from tasks.discover import InputRules
+from tasks.given_probability import ProbabilityInput, check_probability
 from tasks.mask_checks import CheckedMask, check_mask, check_same_grid
 from tasks.plan import PROCESS_BYTES, MeasureSettings, RasterPlan, measure_content, stated_measure_settings
 from tasks.raster_checker import raster_checker
@@ -40,6 +41,10 @@ class MaskRequest:
     """Footprints, GeoJSON; None: the mask is one structure."""
     single: PixelClass | None
     """The class of a mask of 0 and 255; None: a mask of class ids."""
+    probability: str | None = None
+    """The probability of crack, on the same grid."""
+    grow_above: float | None = None
+    """Cracks grow through connected pixels of at least this probability; None: they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class MaskInput:
     """Where its bytes are."""
     single: PixelClass | None
     """The class of a mask of 0 and 255; None: a mask of class ids."""
+    probability: ProbabilityInput | None = None
+    """The probability of crack, if it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,10 @@ class GivenMaskPlan:
     def settings_that_matter(self) -> dict[str, str | int | float | bool | None]:
         """The settings that change the result, as reports and manifest state them."""
         stated = {**stated_measure_settings(self.measure), **self.report.stated()}
-        return {**stated, "block_px": self.block_px, "class": _named(self.mask.single)}
+        stated |= {"block_px": self.block_px, "class": _named(self.mask.single)}
+        if (given := self.mask.probability) is not None:
+            stated |= {"probability": printable(given.source.name), "grow_cracks_above": given.grow_above}
+        return stated
 
     @property
     def block_count(self) -> int:
@@ -119,6 +129,7 @@ def discover_mask(request: MaskRequest, rules: InputRules) -> tuple[Survey, Mask
         warnings: tuple[str, ...] = ()
     else:
         raster, warnings = _pictured(request.image, rules, checked, mask_name=name)
+    probability, besides = _probability(request, rules, checked, mask_name=name)
     structures_source, structures = _structures(request.structures, raster, rules, mask_name=name)
     survey = Survey(
         id=f"{own_slug}-measured",
@@ -127,13 +138,14 @@ def discover_mask(request: MaskRequest, rules: InputRules) -> tuple[Survey, Mask
         structures=structures,
         structures_source=structures_source,
         warnings=(
-            *_said_of_all(name, pictured=not raster.is_mask),
+            *_said_of_all(name, pictured=not raster.is_mask, probability=probability),
             *_said_of_one(name, request.single),
             *checked.warnings,
             *warnings,
+            *besides,
         ),
     )
-    return survey, MaskInput(source, request.single)
+    return survey, MaskInput(source, request.single, probability)
 
 
 def plan_mask(
@@ -206,6 +218,27 @@ def _pictured(
     return raster, (*shifted, *image.warnings)
 
 
+def _probability(
+    request: MaskRequest, rules: InputRules, checked: CheckedMask, *, mask_name: str
+) -> tuple[ProbabilityInput | None, tuple[str, ...]]:
+    """The probability of crack, pinned and checked, and warnings."""
+    if request.probability is None:
+        return None, ()
+    if request.single == PixelClass.RUST:
+        cause = "a probability must be that of crack, got a mask of rust alone"
+        raise UsageError("E_OPTIONS", mask_name, cause, "leave --probability out, or --class rust")
+    source, path = _pinned(request.probability, rules)
+    warnings = check_probability(
+        path,
+        name=printable(source.name),
+        mask=checked.georeference,
+        mask_name=mask_name,
+        gsd_m_override=rules.gsd_m_override,
+        limits=rules.limits,
+    )
+    return ProbabilityInput(source, request.grow_above), warnings
+
+
 def _structures(
     address: str | None, raster: RasterInput, rules: InputRules, *, mask_name: str
 ) -> tuple[SourceObject | None, tuple[Structure, ...]]:
@@ -227,11 +260,20 @@ def _structures(
     return source, structures
 
 
-def _said_of_all(name: str, *, pictured: bool) -> tuple[str, ...]:
+def _said_of_all(name: str, *, pictured: bool, probability: ProbabilityInput | None) -> tuple[str, ...]:
     given = (
         f"The mask {name} was given and not made by a model: what is not drawn in it is not found, and it was not "
-        "examined whether what is drawn is damage. It has no probabilities; confidence is 1 by definition."
+        "examined whether what is drawn is damage. "
     )
+    if probability is None:
+        given += "It has no probabilities; confidence is 1 by definition."
+    else:
+        given += f"The confidence of cracks is the probability in {printable(probability.source.name)}, that of rust 1."
+    if probability is not None and probability.grow_above is not None:
+        given += (
+            f" Cracks were grown by a threshold with hysteresis (Canny, 1986): background of probability "
+            f"{probability.grow_above:g} and above became crack where it is connected with a crack of the mask."
+        )
     if pictured:
         return (given,)
     widths = (
@@ -270,6 +312,7 @@ def _run_key(
     (raster,) = survey.rasters
     content = {
         "mask": [mask.source.name, mask.source.sha256, None if mask.single is None else int(mask.single)],
+        "probability": mask.probability and [mask.probability.source.sha256, mask.probability.grow_above],
         "image": None if raster.is_mask else asdict(replace(raster, source=_content_of(raster.source))),
         "place": asdict(raster.georeference),
         "structures": survey.structures_source.sha256 if survey.structures_source else None,

@@ -83,26 +83,30 @@ def read_given(
     return classes
 
 
-def check_same_grid(mask: Georeference, image: Georeference, *, mask_name: str, image_name: str) -> tuple[str, ...]:
+def check_same_grid(
+    mask: Georeference, image: Georeference, *, mask_name: str, image_name: str, word: str = "picture"
+) -> tuple[str, ...]:
     """Warnings on how the picture lies to the mask; raises InputRejected E_GRID where it is not on the mask's grid.
+
+    `word` is what it is called, since it may be something else that comes beside the mask.
 
     Size and CRS must be the same, and the corners lie within half a pixel: beyond that a pixel of the mask and the
     pixel of the picture in the same row and column show different places.
     """
-    remedy = f"give the picture that {mask_name} was drawn on, or warp one to the grid of the other"
+    remedy = f"give the {word} that {mask_name} was drawn on, or warp one to the grid of the other"
     if (mask.height, mask.width) != (image.height, image.width):
         cause = (
-            f"the picture must have the mask's size of {mask.height} × {mask.width} px, "
+            f"the {word} must have the mask's size of {mask.height} × {mask.width} px, "
             f"got {image.height} × {image.width} px"
         )
         raise InputRejected("E_GRID", image_name, cause, remedy)
     if not _same_crs(mask, image):
-        cause = f"the picture must have the mask's CRS, {_crs_name(mask)}, got {_crs_name(image)}"
+        cause = f"the {word} must have the mask's CRS, {_crs_name(mask)}, got {_crs_name(image)}"
         raise InputRejected("E_GRID", image_name, cause, remedy)
     shift_px = _largest_shift_px(mask, image)
     if shift_px > MOST_SHIFT_PX:
         cause = (
-            f"the picture must lie on the mask's grid within {MOST_SHIFT_PX:g} px, got corners {shift_px:.4g} px apart"
+            f"the {word} must lie on the mask's grid within {MOST_SHIFT_PX:g} px, got corners {shift_px:.4g} px apart"
         )
         raise InputRejected("E_GRID", image_name, cause, remedy)
     if shift_px <= SAME_GRID_PX:

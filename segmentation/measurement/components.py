@@ -229,6 +229,18 @@ def join_blocks(blocks: Sequence[BlockComponents]) -> Components:
     return replace(table, several=several[by_number], stretches=np.stack([begins, limits[1:]], 1)[by_number])
 
 
+def linked_groups(blocks: Sequence[BlockComponents]) -> Ints:
+    """Number of the whole component ``(N,)`` that each row of the blocks' tables, laid end to end, belongs to."""
+    first_row = np.cumsum([0, *(block.area_px.size for block in blocks)])
+    count = int(first_row[-1])
+    if count == 0:
+        return np.empty(0, np.int64)
+    one, other = _links(blocks, first_row, np.concatenate([block.pixel_class for block in blocks]))
+    graph = coo_array((np.ones(one.size, np.bool_), (one, other)), shape=(count, count))
+    groups: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
+    return groups
+
+
 def component_pixels(mask: Mask, *, window: Window, component: Component) -> Bools:
     """Which pixels of a window belong to one component, bool ``(H, W)``.
 

@@ -1,7 +1,8 @@
 """Length and width of a crack, with the ± of the width.
 
-*Length.* Geodesic length of the smoothed centre lines (`segmentation.measurement.skeletons`), moved to the middle
-of the dark line where the image shows it.
+*Length.* Geodesic length of the smoothed centre lines (`segmentation.measurement.skeletons`), which meet where their
+lines do (`segmentation.measurement.junctions`), moved to the middle of the dark line where the image shows it and cut
+back to its ends where the mask is fat (`segmentation.measurement.ends`).
 
 *Width.* At each place the width of the box that, seen through the raster's blur, fits the image's darkness across the
 centre line best (`segmentation.measurement.widths`), then a running median over 7 px along the line, less what noise
@@ -14,7 +15,7 @@ distance between its edges across the line, capped by its distance transform. `w
 *±*, about 95 %, of the largest width and, apart, of the mean width, in ground pixels and then times the GSD:
 
     profile, largest:  2 · √(0.02² + (0.6 a)² + e² + ((1 − f) m)² + (1.2 f s)² + (0.3 b)²)
-    profile, mean:     2 · √(0.02² + (0.6 a)² + e² + m²),   m = 0.5 s · √(24 px / length), at most 0.5 s
+    profile, mean:     2 · √(0.02² + (0.45 a)² + e² + m²),   m = 0.5 s · √(24 px / length), at most 0.5 s
     distance:          2 · √(0.35² + scatter²), and at least a quarter of the largest width
 
 with s the noise of one width, the median of the curvature of its likelihood (noise of the background at both edges); a
@@ -42,6 +43,7 @@ from shapely.geometry import MultiLineString
 from segmentation.georeference import Floats, PixelScale
 from segmentation.measurement.appearance import ASSUMED, CrackAppearance
 from segmentation.measurement.crack_graph import CrackTrace, TracedPath, crack_figures, stretches
+from segmentation.measurement.ends import End, overlong_px
 from segmentation.measurement.profiles import Profiles, crack_profiles, joined, unseen
 from segmentation.measurement.skeletons import GroundFrame, Path, centre_paths
 from segmentation.measurement.width_noise import MOTTLE_PX, running_median, without_noise
@@ -55,6 +57,8 @@ Probability = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 _SAMPLING_PX = 0.02
 _SHAPE_SHARE = 0.6
 """Error of a width per σ of it over blurs and darknesses: the misfit allowed for profiles is more than most have."""
+_MEAN_SHAPE_SHARE = 0.45
+"""The same for a mean, which no single misfitting place decides."""
 _MEAN_NOISE = 0.5
 _PLACE_NOISE = 1.2
 """Noise of the widest of many places per noise of one width."""
@@ -146,18 +150,20 @@ def trace_crack(
     widths = without_noise(running, noise=noise_px, steps=[path.step for path in paths])
     shifts, full = np.split(seen.profiles.shift, cuts), np.split(seen.profiles.fwhm, cuts)
     corner = np.array(origin, np.float64) + 0.5
+    lines = [_shifted(path, shift) for path, shift in zip(paths, shifts, strict=True)]
+    cut = _overlong(paths, lines, widths, pixels=pixels, image=image, frame=frame)
     traced = []
-    for path, shift, width, shown, fwhm in zip(paths, shifts, widths, running, full, strict=True):
-        line = _shifted(path, shift)
+    for n, (path, width) in enumerate(zip(paths, widths, strict=True)):
+        line, kept = _cut_back(lines[n], cut[n])
         traced.append(
             TracedPath(
                 points=frame.pixel(line) + corner,
                 piece_m=np.hypot(*np.diff(line, axis=0).T) * frame.gsd_m,
-                width_m=width * frame.gsd_m,
-                removed_m=np.abs(shown - width) * frame.gsd_m,
-                distance_width_m=_distance_width(path, ~np.isfinite(width), pixels, frame) * frame.gsd_m,
-                core=path.core,
-                fwhm_px=fwhm,
+                width_m=width[kept] * frame.gsd_m,
+                removed_m=np.abs(running[n] - width)[kept] * frame.gsd_m,
+                distance_width_m=_distance_width(path, ~np.isfinite(width), pixels, frame)[kept] * frame.gsd_m,
+                core=path.core[kept],
+                fwhm_px=full[n][kept],
                 nodes=path.nodes,
                 degrees=path.degrees,
             )
@@ -296,7 +302,11 @@ def _uncertainty_m(
     of_mean = _MEAN_NOISE * trace.noise_m * min(1.0, (MOTTLE_PX / length_px) ** 0.5)
     ends = _UNSEEN_ENDS * (1 - told_share) * float(width.std())
     shapes = (trace.shape.spread_at(float(seen[widest])), trace.shape.spread_at(float(np.median(seen))))
-    shared = [(_SAMPLING_PX**2 + (_SHAPE_SHARE * one) ** 2) * trace.gsd_m**2 + ends**2 for one in shapes]
+    shares = (_SHAPE_SHARE, _MEAN_SHAPE_SHARE)
+    shared = [
+        (_SAMPLING_PX**2 + (share * one) ** 2) * trace.gsd_m**2 + ends**2
+        for share, one in zip(shares, shapes, strict=True)
+    ]
     at_widest = shared[0] + ((1 - believed) * of_mean) ** 2
     at_widest += (_PLACE_NOISE * believed * trace.noise_m) ** 2 + (_REMOVED * removed_m) ** 2
     return 2 * float(np.sqrt(at_widest)), 2 * float(np.sqrt(shared[1] + of_mean**2))
@@ -327,7 +337,57 @@ def _distance_width(path: Path, wanted: Bools, pixels: Bools, frame: GroundFrame
 
 
 def _shifted(path: Path, shift: Floats) -> Floats:
-    """The path moved to the middle of the dark line where the image shows it."""
-    limit = np.maximum(path.half_width * 0.5, 0.5)
-    moved: Floats = path.points + np.clip(np.nan_to_num(shift), -limit, limit)[:, None] * path.normals
+    """The path moved to the middle of the dark line where the image shows it: away from ends and junctions.
+
+    An open end moves with what lies before it; a junction stays where its lines meet.
+    """
+    known = np.flatnonzero(path.core & np.isfinite(shift))
+    if known.size == 0:
+        return path.points
+    limit = np.maximum(path.half_width[known] * 0.5, 0.5)
+    places, moves = known, np.clip(shift[known], -limit, limit)
+    for at, degree in ((0, path.degrees[0]), (len(path.points) - 1, path.degrees[1])):
+        if degree > 2 and at not in (places[0], places[-1]):
+            places, moves = np.insert(places, (at > 0) * places.size, at), np.insert(moves, (at > 0) * moves.size, 0.0)
+    moved: Floats = path.points + np.interp(np.arange(len(path.points)), places, moves)[:, None] * path.normals
     return moved
+
+
+def _overlong(
+    paths: Sequence[Path],
+    lines: Sequence[Floats],
+    widths: Sequence[Floats],
+    *,
+    pixels: Bools,
+    image: npt.NDArray[np.uint8],
+    frame: GroundFrame,
+) -> list[list[float]]:
+    """How far the (first, last) end of each path lies beyond what the image shows, in ground pixels; 0 if not open."""
+    told = np.concatenate(list(widths))
+    told = told[np.isfinite(told)]
+    length_px = sum(path.length for path in paths)
+    fat_px = (np.count_nonzero(pixels) * frame.pixel_area / length_px - float(told.mean())) / 2 if told.size else 0.0
+    cut = [[0.0, 0.0] for _ in paths]
+    ends, numbers = [], []
+    for n, (path, line, width) in enumerate(zip(paths, lines, widths, strict=True)):
+        shown = width[np.isfinite(width)]
+        for at in (0, 1):
+            if path.degrees[at] == 1 and shown.size:
+                ends.append(End(line if at else line[::-1], float(shown.mean())))
+                numbers.append((n, at))
+    for (n, at), far in zip(numbers, overlong_px(ends, fat_px=fat_px, image=image, frame=frame), strict=True):
+        cut[n][at] = far
+    return cut
+
+
+def _cut_back(line: Floats, cut: Sequence[float]) -> tuple[Floats, slice]:
+    """The line ``(N, 2)`` with so much cut off its (first, last) end, and which of its points are left."""
+    if not any(cut):
+        return line, slice(None)
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    ends = (cut[0], along[-1] - cut[1])
+    kept = slice(int(np.searchsorted(along, ends[0], "right")) - 1, int(np.searchsorted(along, ends[1])) + 1)
+    shorter = line[kept].copy()
+    for at, end in ((0, ends[0]), (-1, ends[1])):
+        shorter[at] = [np.interp(end, along, line[:, axis]) for axis in (0, 1)]
+    return shorter, kept

@@ -152,7 +152,7 @@ class _Sampler:
         rows = slice(max(low[0], 0), min(high[0], foreign.shape[0]))
         cols = slice(max(low[1], 0), min(high[1], foreign.shape[1]))
         self._origin = np.array([rows.start, cols.start], np.float64)
-        self._grey: Floats32 = image[rows, cols].astype(np.float32) @ _LUMINANCE
+        self._grey: Floats32 = luminance(image[rows, cols])
         self._sharp = sharpened(self._grey)
         self._foreign = foreign[rows, cols]
 
@@ -191,6 +191,12 @@ class _Sampler:
         start, ways = (at - self._origin).astype(np.float32), way.astype(np.float32)
         offset = across[None] if shift is None else shift[:, None].astype(np.float32) + across
         return np.stack([start[:, a, None] + offset * ways[:, a, None] for a in (0, 1)])
+
+
+def luminance(image: npt.NDArray[np.uint8]) -> Floats32:
+    """Grey values ``(H, W)`` of ``(H, W, 3)``."""
+    grey: Floats32 = image.astype(np.float32) @ _LUMINANCE
+    return grey
 
 
 def sharpened(grey: Floats32) -> Floats32:

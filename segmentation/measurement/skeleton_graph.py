@@ -6,7 +6,7 @@ branch. Nothing here is compiled at first use, and nothing as large as the windo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +28,8 @@ _ONE_JUNCTION_HALF_WIDTHS = 1.5
 """Junctions nearer than 1.5 half-widths lie in the body of one."""
 _JUNCTION_PX = 2.0
 """Junction pixels this near are one junction."""
+_ONE_LINE_PX = 3.0
+"""Two branches between the same junctions nearer than this on average are one line."""
 _ONE_JUNCTION_PX = 5.0
 """So are, once spurs are gone, the two junctions of thin lines that cross askew."""
 
@@ -42,6 +44,8 @@ class Branch:
     """Node that it ends at; the same as `start` for a loop."""
     points: Floats
     """``(N, 2)`` from node to node, in the plane that lengths are measured in."""
+    bodies: tuple[float, float] = (0.0, 0.0)
+    """How much of it lies in the bodies of the junctions at its start and stop."""
 
     @property
     def length(self) -> float:
@@ -50,7 +54,7 @@ class Branch:
 
     def reversed(self) -> "Branch":
         """The same, walked the other way."""
-        return Branch(self.stop, self.start, self.points[::-1])
+        return Branch(self.stop, self.start, self.points[::-1], self.bodies[::-1])
 
 
 def skeleton_graph(skeleton: Bools, place: Callable[[Floats], Floats]) -> list[Branch]:
@@ -178,7 +182,7 @@ def _with_whole_junctions(branches: list[Branch], reach: Callable[[Floats], floa
     at: dict[int, list[Floats]] = {}
     for node, middle in middles:
         at.setdefault(root(node), []).append(middle)
-    joined = [_moved(Branch(root(branch.start), root(branch.stop), branch.points), at) for branch in kept]
+    joined = [_moved(replace(branch, start=root(branch.start), stop=root(branch.stop)), at) for branch in kept]
     # A tiny loop inside what is one junction now is no branch.
     return [b for b in joined if b.start != b.stop or b.length > 2 * reach(b.points[0])]
 
@@ -189,7 +193,7 @@ def _moved(branch: Branch, at: dict[int, list[Floats]]) -> Branch:
     for end, node in ((0, branch.start), (-1, branch.stop)):
         if node in at:
             points[end] = np.mean(at[node], axis=0)
-    return Branch(branch.start, branch.stop, points)
+    return replace(branch, points=points)
 
 
 def degrees_of(branches: list[Branch]) -> dict[int, int]:
@@ -201,23 +205,27 @@ def degrees_of(branches: list[Branch]) -> dict[int, int]:
     return degree
 
 
-def pruned(branches: list[Branch], rim: cKDTree) -> tuple[list[Branch], dict[int, int]]:
-    """The branches without the spurs inside the crack's own rim, joined where no more than two meet, and the degrees.
+def pruned(branches: list[Branch], rim: cKDTree) -> list[Branch]:
+    """The branches without the spurs inside the crack's own rim, joined where no more than two meet.
 
     `rim` holds the pixels just outside the crack, in the plane of the branches.
     """
     for _ in range(_PRUNING_ROUNDS):
         branches = _joined(branches)
-        spurs = _spurs(branches, rim)
+        spurs = _spurs(branches, rim) | _doubles(branches)
         if not spurs:
             break
         branches = [branch for number, branch in enumerate(branches) if number not in spurs]
-    # Two lines that cross askew are seen as two junctions inside the width they share.
-    branches = _with_whole_junctions(
-        _joined(branches), lambda place: max(_ONE_JUNCTION_PX, _ONE_JUNCTION_HALF_WIDTHS * float(rim.query(place)[0]))
+    return with_whole_junctions(_joined(branches), rim)
+
+
+def with_whole_junctions(branches: list[Branch], rim: cKDTree) -> list[Branch]:
+    """The branches with what are two junctions inside the width that lines share made one; `rim` as in `pruned`."""
+    return _joined(
+        _with_whole_junctions(
+            branches, lambda at: max(_ONE_JUNCTION_PX, _ONE_JUNCTION_HALF_WIDTHS * float(rim.query(at)[0]))
+        )
     )
-    branches = _joined(branches)
-    return branches, degrees_of(branches)
 
 
 def _spurs(branches: list[Branch], rim: cKDTree) -> set[int]:
@@ -241,6 +249,24 @@ def _spurs(branches: list[Branch], rim: cKDTree) -> set[int]:
     return spurs
 
 
+def _doubles(branches: list[Branch]) -> set[int]:
+    """The longer of each two branches between the same junctions that lie too near to one another to be two lines:
+    the skeleton went round a pinhole."""
+    first: dict[tuple[int, int], int] = {}
+    doubles: set[int] = set()
+    for number, branch in sorted(enumerate(branches), key=lambda pair: pair[1].length):
+        nodes = (min(branch.start, branch.stop), max(branch.start, branch.stop))
+        if branch.start == branch.stop or nodes not in first:
+            first[nodes] = number
+            continue
+        other = branches[first[nodes]]
+        ring = np.concatenate([branch.points, (other if other.start == branch.stop else other.reversed()).points])
+        area = abs(float(ring[:, 0] @ np.roll(ring[:, 1], -1) - ring[:, 1] @ np.roll(ring[:, 0], -1))) / 2
+        if area < _ONE_LINE_PX * branch.length:
+            doubles.add(number)
+    return doubles
+
+
 def _joined(branches: list[Branch]) -> list[Branch]:
     """Branches joined where only two of them meet."""
     degree = degrees_of(branches)
@@ -253,7 +279,7 @@ def _joined(branches: list[Branch]) -> list[Branch]:
 
     def grow(branch: Branch) -> Branch:
         parts = [branch.points]
-        stop = branch.stop
+        stop, body_px = branch.stop, branch.bodies[1]
         while degree[stop] == 2:
             onward = [number for number in at[stop] if number not in used]
             if not onward:
@@ -263,8 +289,8 @@ def _joined(branches: list[Branch]) -> list[Branch]:
             if following.start != stop:
                 following = following.reversed()
             parts.append(following.points[1:] if np.allclose(following.points[0], parts[-1][-1]) else following.points)
-            stop = following.stop
-        return Branch(branch.start, stop, np.concatenate(parts))
+            stop, body_px = following.stop, following.bodies[1]
+        return Branch(branch.start, stop, np.concatenate(parts), (branch.bodies[0], body_px))
 
     for number, branch in enumerate(branches):
         if number not in used:

@@ -1,6 +1,6 @@
 """Many structures and many defects: seconds and peak memory of reading, placing, cutting, counting and summing.
 
-    python -m tests.benchmarks.structures [--structures 100000] [--defects 10000] [--json FILE]
+    python -m tests.benchmarks.structures [--structures 100000] [--defects 10000] [--patch-px 24] [--json FILE]
 
 A grid of touching footprints, one in twenty of them a component of its neighbour, covers a rotated raster; rust
 patches lie over their borders at random. Timed is the way from the bytes of structures.geojson to the graded results;
@@ -82,14 +82,14 @@ def document_of(count: int, raster: Georeference) -> bytes:
     return json.dumps({"type": "FeatureCollection", "features": features}).encode()
 
 
-def patches_of(count: int, raster: Georeference) -> list[tuple[Component, np.ndarray]]:
-    """`count` rust patches at random places, each with its mask ``(PATCH_PX, PATCH_PX)``."""
+def patches_of(count: int, raster: Georeference, patch_px: int) -> list[tuple[Component, np.ndarray]]:
+    """`count` rust patches at random places, each with its mask ``(patch_px, patch_px)``."""
     rng = np.random.default_rng(3)
-    y, x = np.indices((PATCH_PX, PATCH_PX)) - PATCH_PX / 2
-    mask = np.where(np.hypot(y, x * 0.8) < PATCH_PX / 2 - 2, PixelClass.RUST, 0).astype(np.uint8)
+    y, x = np.indices((patch_px, patch_px)) - patch_px / 2
+    mask = np.where(np.hypot(y, x * 0.8) < patch_px / 2 - 2, PixelClass.RUST, 0).astype(np.uint8)
     found = []
-    for row, col in rng.integers(0, raster.height - PATCH_PX, (count, 2)).tolist():
-        window = Window(row, row + PATCH_PX, col, col + PATCH_PX)
+    for row, col in rng.integers(0, raster.height - patch_px, (count, 2)).tolist():
+        window = Window(row, row + patch_px, col, col + patch_px)
         found.append((join_blocks([label_block(mask, window=window)])[0], mask))
     return found
 
@@ -100,7 +100,7 @@ def cut(patch: tuple[Component, np.ndarray], index: StructureIndex, raster: Geor
     row, col = component.window.row_start, component.window.col_start
     top = row - int(np.flatnonzero(mask.any(axis=1))[0])
     left = col - int(np.flatnonzero(mask.any(axis=0))[0])
-    window = Window(top, top + PATCH_PX, left, left + PATCH_PX)
+    window = Window(top, top + mask.shape[0], left, left + mask.shape[1])
     return cut_and_measure(
         component,
         mask=mask,
@@ -127,10 +127,10 @@ def inspected_px(raster: Georeference, index: StructureIndex) -> np.ndarray:
     return total
 
 
-def way(count: int, defect_count: int) -> tuple[list[Stage], list[str]]:
+def way(count: int, defect_count: int, patch_px: int) -> tuple[list[Stage], list[str]]:
     """The stages, and what does not hold."""
     raster = raster_of(count)
-    document, patches = document_of(count, raster), patches_of(defect_count, raster)
+    document, patches = document_of(count, raster), patches_of(defect_count, raster, patch_px)
     limits = InputLimits(10**11, 1 << 26, 30.0, 5000.0, 10, count, 10 * count, 10 * len(document))
     stages: list[Stage] = []
 
@@ -190,10 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.structures", description=__doc__)
     parser.add_argument("--structures", type=int, default=100_000, help="footprints, components among them")
     parser.add_argument("--defects", type=int, default=10_000, help="rust patches")
+    parser.add_argument("--patch-px", type=int, default=PATCH_PX, help="side of a patch")
     parser.add_argument("--json", type=Path, help="file for the stages")
     asked = parser.parse_args(arguments)
     with rasterio.Env():  # as where rasters are open
-        stages, failed = way(asked.structures, asked.defects)
+        stages, failed = way(asked.structures, asked.defects, asked.patch_px)
     say = sys.stdout.write
     for stage in stages:
         say(f"{stage.name:26} {stage.wall_s:7.1f} s {stage.cpu_s:7.1f} CPU-s {stage.peak_rss_bytes / 1e6:7.0f} MB\n")

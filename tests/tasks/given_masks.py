@@ -54,10 +54,13 @@ def planned(
     single: PixelClass | None = None,
     gsd_m: float | None = None,
     block_px: int = BLOCK_PX,
+    probability: Path | None = None,
+    grow_above: float | None = None,
 ) -> GivenMaskPlan:
     """The plan of a mask, in blocks of 512 px unless told otherwise."""
-    address = [None if path is None else str(path) for path in (image, structures)]
-    survey, given = discover_mask(MaskRequest(str(mask), *address, single), rules(folder, gsd_m=gsd_m))
+    drawn_on, outlines, chance = (None if path is None else str(path) for path in (image, structures, probability))
+    request = MaskRequest(str(mask), drawn_on, outlines, single, chance, grow_above)
+    survey, given = discover_mask(request, rules(folder, gsd_m=gsd_m))
     return plan_mask(
         survey, given, measure=MEASURE, report=REPORT, block_px=block_px, workers=2, memory_limit_bytes=10**10
     )

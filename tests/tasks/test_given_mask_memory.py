@@ -26,7 +26,7 @@ from tasks.report_survey import write_reports
 
 folder = Path(sys.argv[1])
 with dask_client(scheduler=None, workers=2) as client:
-    run = measured(folder, client, folder / "m.tif", block_px=2048)
+    run = measured(folder, client, folder / "m.tif", block_px=512)
 plan = replace(run.plan, report=ReportSettings(ordered_formats(("html", "index")), worst_count=2))
 write_reports(plan, run.place, run.measured, None, mask_files={}, workers=1, on_structure=lambda done, of: None)
 (result,) = run.measured.results
@@ -67,8 +67,8 @@ def peak_of(folder: Path, *, side_px: int) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_mask(tmp_path: Path) -> None:
-    small = peak_of(tmp_path / "small", side_px=4096)
-    large = peak_of(tmp_path / "large", side_px=16384)
+    small = peak_of(tmp_path / "small", side_px=2048)
+    large = peak_of(tmp_path / "large", side_px=8192)
     assert large["patches"] == large["cracks"] == SPOTS
     assert large["length_m"] == pytest.approx(SPOTS * 400 * 0.0020007, rel=0.02)
     assert large["coverage"] == pytest.approx(100.0, abs=1e-6)
