@@ -66,7 +66,9 @@ def command(function: Callable[..., None]) -> None:
     app.command()(guarded)
 
 
-def overrides(*, gsd_mm: float | None = None, skip_rejected: bool = False, **given: str | None) -> dict[str, Any]:
+def overrides(
+    *, gsd_mm: float | None = None, skip_rejected: bool = False, **given: str | float | None
+) -> dict[str, Any]:
     """The options that were given, under the names of their settings."""
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if gsd_mm is not None:

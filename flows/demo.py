@@ -41,7 +41,7 @@ def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
         painting = painter.submit(write_sample_survey, work / "survey", seed=seed)
         s3 = stack.enter_context(embedded_s3())
         stack.enter_context(_environment(s3.environment))
-        stack.enter_context(prefect_api(home=settings.home))
+        stack.enter_context(prefect_api(home=settings.home, meanwhile="flows.inspection"))
         truth = painting.result()
         painter.shutdown()
         seconds["sample survey and servers"] = time.monotonic() - started

@@ -7,8 +7,9 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from inspect import iscoroutine
 from pathlib import Path
 
@@ -70,12 +71,13 @@ def configured_api_url(environ: Mapping[str, str]) -> str | None:
 
 
 @contextmanager
-def prefect_api(*, home: Path, serving: Serving | None = None) -> Iterator[str]:
+def prefect_api(*, home: Path, serving: Serving | None = None, meanwhile: str | None = None) -> Iterator[str]:
     """Make a Prefect API ready for this process and yield its URL; what was started here is stopped at the end.
 
     The user's API is used as it is. Else a server on loopback with its database in ``<home>/prefect`` is started,
     so that no Prefect profile of the user is touched; one that keeps schedules and shows a dashboard at the address of
-    `serving`, where that is given. Telemetry is off in all cases.
+    `serving`, where that is given. Telemetry is off in all cases. The module that `meanwhile` names is imported while
+    the server starts: each takes a core for some seconds.
     Raises RunFailed E_PREFECT where the embedded server does not come up.
     """
     os.environ.update(_QUIET)
@@ -97,20 +99,24 @@ def prefect_api(*, home: Path, serving: Serving | None = None) -> Iterator[str]:
     command += ["--host", host, "--port", str(port), "--log-level", "error"]
     log_path = prefect_home / "server.log"
     with owned_process(command, environment=os.environ, log_path=log_path) as process:
-        ready = wait_until_ready(process, f"http://127.0.0.1:{port}/api/health", timeout_s=_START_S)
-        if not ready:
-            raise RunFailed(
-                "E_PREFECT",
-                "Prefect server",
-                f"the embedded server must answer within {_START_S:.0f} s, got none; its log is {log_path}",
-                f"delete {prefect_home} and run again, or set PREFECT_API_URL to a server of yours",
-            )
-        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-        tell_events_to(None if serving is None else os.environ["PREFECT_API_URL"])
+        os.environ["PREFECT_API_URL"] = url = f"http://127.0.0.1:{port}/api"  # Prefect reads it when it is imported
         try:
-            yield os.environ["PREFECT_API_URL"]
+            if meanwhile is not None:
+                import_module(meanwhile)
+            if not wait_until_ready(process, f"{url}/health", timeout_s=_START_S):
+                raise RunFailed(
+                    "E_PREFECT",
+                    "Prefect server",
+                    f"the embedded server must answer within {_START_S:.0f} s, got none; its log is {log_path}",
+                    f"delete {prefect_home} and run again, or set PREFECT_API_URL to a server of yours",
+                )
+            tell_events_to(None if serving is None else url)
+            try:
+                with _no_heartbeats() if serving is None else nullcontext():
+                    yield url
+            finally:
+                _tell_the_rest()
         finally:
-            _tell_the_rest()
             del os.environ["PREFECT_API_URL"]
 
 
@@ -148,6 +154,13 @@ def tell_events_to(url: str | None) -> None:
         EventsWorker.set_client_override(NullEventsClient)
     elif not url.startswith(PREFECT_CLOUD_API_URL.value()):  # which wants a client and a key of its own
         EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
+
+
+def _no_heartbeats() -> AbstractContextManager[object]:
+    """Nobody watches the run of one command for a sign of life; each flow would wait up to a second for the last."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})  # no variable of the environment can say so
 
 
 def _tell_the_rest() -> None:

@@ -24,7 +24,6 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
-from prefect.runtime import flow_run
 
 from flows.log_survey import log_of_survey
 from flows.run_metrics import write_metrics
@@ -163,9 +162,3 @@ def run_board(survey: str, chosen: Settings) -> Iterator[RunBoard]:
             yield board
         finally:
             board.close()
-
-
-def name_of_run() -> str:
-    """What Prefect calls a run until its structures are known: the name of its survey, or of its mask."""
-    given = flow_run.parameters
-    return survey_name(str(given.get("survey") or given.get("mask")))

@@ -29,6 +29,8 @@ log = logging.getLogger("spanscan.serve")
 MARK = "SPANSCAN_SERVE"
 """Variable by whose value all processes of one `spanscan serve` are known."""
 _POLL_S = 2.0
+_SLOT_WAIT_S = 2
+"""How often a run asks whether the one before it has ended; by Prefect's default the device rests for half a minute."""
 _WATCH_AGAIN_S = 30.0
 _GUARD_S = 15.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -46,6 +48,7 @@ def run_serve(settings: Settings) -> None:
         stack.enter_context(_no_orphans())
         if own_server:
             _check_address(serving)
+            os.environ.setdefault("PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS", str(_SLOT_WAIT_S))
         api_url = stack.enter_context(prefect_api(home=settings.home, serving=serving))
         if own_server:
             _mend_what_was_left()
@@ -140,7 +143,7 @@ def _mend_what_was_left() -> None:
     with get_client(sync_client=True) as client:
         for run in _runs(client, ["RUNNING", "PENDING", "CANCELLING"], "inspect-survey"):
             log.info("%s was left running; its finished blocks are kept", run.name)
-            _crash(client, run.id)
+            _end(client, run)
         for state in ("SCHEDULED", "RUNNING", "PENDING"):
             for run in _runs(client, [state], "sweep-uploads"):
                 client.delete_flow_run(run.id)
@@ -166,10 +169,11 @@ def _runs(client: "SyncPrefectClient", states: list[str], flow_name: str) -> lis
     )
 
 
-def _crash(client: "SyncPrefectClient", run_id: uuid.UUID) -> None:
-    from prefect.states import Crashed
+def _end(client: "SyncPrefectClient", run: Any) -> None:
+    from prefect.states import Cancelled, Crashed
 
-    client.set_flow_run_state(run_id, Crashed(message="spanscan serve ended before this run"), force=True)
+    ended = Cancelled if run.state.is_cancelling() else Crashed
+    client.set_flow_run_state(run.id, ended(message="spanscan serve ended before this run"), force=True)
 
 
 @contextmanager

@@ -65,6 +65,26 @@ class Settings(BaseSettings):
         le=86400,
         description="least wait after the first failed run; it doubles and is spread by up to half",
     )
+    # At 4.1 Mpx/s on two cores a day is 350 Gpx, some 140 GB of JPEG; what is larger goes on from its finished blocks.
+    run_timeout_s: float = Field(
+        86400.0,
+        ge=60,
+        le=2592000,
+        description="longest time of an inspection or measurement; the next one goes on from it",
+    )
+    compare_timeout_s: float = Field(
+        14400.0, ge=60, le=2592000, description="longest time of a comparison by a deployment"
+    )
+    train_timeout_s: float = Field(
+        129600.0,
+        ge=60,
+        le=2592000,
+        description="longest time of a training by a deployment; the next goes on from it",
+    )
+    # An inbox of 100,000 objects takes less than a minute; while a sweep hangs, no other begins.
+    sweep_timeout_s: float = Field(1800.0, ge=60, le=86400, description="longest time of a sweep by a deployment")
+    # The deployment's watcher ends in order after a day: this is for one that does not.
+    watch_timeout_s: float = Field(90000.0, ge=60, le=2592000, description="longest time of a watcher by a deployment")
     sweep_cron: str = Field("*/4 * * * *", description="when `spanscan serve` sweeps the inbox")
     serve_host: str = Field("127.0.0.1", description="address on which `spanscan serve` offers its dashboard")
     serve_port: int = Field(4200, ge=1, le=65535, description="port of that dashboard")
@@ -78,6 +98,8 @@ class Settings(BaseSettings):
     )
     review_host: str = Field("127.0.0.1", description="address on which `spanscan review` offers its page")
     review_port: int = Field(4280, ge=0, le=65535, description="port of that page; 0: any that is free")
+    review_certificate: Path | None = Field(None, description="certificate chain, PEM, by which that page is encrypted")
+    review_key: Path | None = Field(None, description="private key of that certificate, PEM, without a passphrase")
     scheduler: str | None = Field(
         None, description="Dask scheduler, tcp://host:port or tls://host:port; unset: this process"
     )
@@ -127,6 +149,13 @@ class Settings(BaseSettings):
     # As long as the shortest crack that is listed: what is told from a speck is told from a gap.
     crack_gap_px: float = Field(
         24.0, ge=0, le=1000, description="gaps up to this are bridged where a crack goes on in line, in pixels; 0: none"
+    )
+    # Off unless asked for: on a painted survey of which the shipped weights found all, growth added false length alone.
+    grow_cracks_above: float | None = Field(
+        None,
+        ge=0.01,
+        le=0.99,
+        description="`measure --probability`: cracks grow through connected pixels of this probability; unset: not",
     )
     min_rust_area_px: int = Field(64, ge=0, le=100000, description="smaller rust patches are counted as specks")
     standards: tuple[str, ...] = Field(

@@ -25,7 +25,7 @@ class SurveyStatus:
     survey: str
     """Its name in the inbox."""
     state: str
-    """waiting, complete, running, published, rejected or failed."""
+    """waiting, complete, running, published, rejected, failed or cancelled (by a person, in Prefect)."""
     code: str | None
     """Why it was rejected or failed."""
     why: str

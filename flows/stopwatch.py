@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.allocator import peak_rss_bytes
+from tasks.crash_points import reached
 
 log = logging.getLogger("spanscan.inspect")
 
@@ -41,3 +42,4 @@ class Stopwatch:
             self.seconds[name] = round(time.monotonic() - started, 2)
             self.peak_bytes[name] = peak_rss_bytes()
             log.info("%s: %.1f s, peak %.2f GB so far", name, self.seconds[name], self.peak_bytes[name] / 1e9)
+            reached("after_stage")

@@ -19,6 +19,7 @@ from flows.command import (
     print_json,
     settings_of,
 )
+from flows.time_limits import told_when_out_of_time
 from segmentation.errors import UsageError
 
 
@@ -50,10 +51,11 @@ def inspect(
     settings = settings_of(**chosen)
     log_to_stderr(settings)
     started = time.monotonic()
-    with prefect_api(home=settings.home):
+    with prefect_api(home=settings.home, meanwhile="flows.inspection"):
         from flows.inspect_survey import inspect_survey
 
-        published = inspect_survey(survey, settings=chosen)
+        with told_when_out_of_time(survey, limit_s=settings.run_timeout_s, setting="SPANSCAN_RUN_TIMEOUT_S"):
+            published = inspect_survey(survey, settings=chosen)
     if as_json:
         print_json({**asdict(published), "seconds": round(time.monotonic() - started, 1)})
         return
@@ -75,6 +77,14 @@ def measure(
     class_name: Annotated[
         Literal["crack", "rust"] | None, typer.Option("--class", help="what 255 is in a mask of 0 and 255")
     ] = None,
+    probability: Annotated[
+        str | None,
+        typer.Option(help="probability of crack on the same grid, one band, uint8 (255 is 1) or float"),
+    ] = None,
+    grow_above: Annotated[
+        float | None,
+        typer.Option(help="let cracks grow through connected pixels of at least this probability; unset: not"),
+    ] = None,
     results: ResultsOption = None,
     gsd_mm: GsdOption = None,
     as_json: JsonOption = False,
@@ -82,14 +92,25 @@ def measure(
     """Measure, grade and report a mask that somebody else made; no model is used."""
     from flows.prefect_home import prefect_api
 
-    chosen = overrides(results=results, gsd_mm=gsd_mm)
+    if grow_above is not None and probability is None:
+        cause = "--grow-above needs the probability to grow into, got none"
+        raise UsageError("E_OPTIONS", "measure", cause, "give --probability FILE, or leave --grow-above out")
+    chosen = overrides(results=results, gsd_mm=gsd_mm, grow_cracks_above=grow_above)
     settings = settings_of(**chosen)
     log_to_stderr(settings)
     started = time.monotonic()
-    with prefect_api(home=settings.home):
+    with prefect_api(home=settings.home, meanwhile="flows.measure_mask"):
         from flows.measure_mask import measure_mask
 
-        published = measure_mask(mask, image=image, structures=structures, class_name=class_name, settings=chosen)
+        with told_when_out_of_time(mask, limit_s=settings.run_timeout_s, setting="SPANSCAN_RUN_TIMEOUT_S"):
+            published = measure_mask(
+                mask,
+                image=image,
+                structures=structures,
+                class_name=class_name,
+                probability=probability,
+                settings=chosen,
+            )
     if as_json:
         print_json({**asdict(published), "seconds": round(time.monotonic() - started, 1)})
         return

@@ -6,11 +6,15 @@ from typing import Literal
 from prefect import flow
 
 from flows.settings import Settings
+from flows.time_limits import spread_s
 from flows.train_model import TrainRequest
 from flows.train_model import train_model as train
 
 
-@flow(name="train-model", flow_run_name="{out}", validate_parameters=True, persist_result=False)
+@flow(
+    name="train-model", flow_run_name="{out}", validate_parameters=True, persist_result=False,
+    retries=2, retry_delay_seconds=spread_s(300), timeout_seconds=Settings().train_timeout_s,
+)  # fmt: skip
 def train_model(
     out: str,
     images: list[str] | None = None,

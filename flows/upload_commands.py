@@ -44,6 +44,9 @@ def sweep(
     again: Annotated[
         bool, typer.Option("--again", help="inspect anew what was published with another model or other settings")
     ] = False,
+    resume: Annotated[
+        list[str] | None, typer.Option(help="name of an upload whose run was cancelled, to be inspected after all")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the inbox once and have each upload inspected that is whole and has no run."""
@@ -56,7 +59,7 @@ def sweep(
 
         from flows.sweep_uploads import sweep as sweep_inbox
 
-        swept = sweep_inbox(settings, again=again)
+        swept = sweep_inbox(settings, again=again, resume=resume or ())
         if as_json:
             print_json(asdict(swept))
             return

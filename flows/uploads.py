@@ -18,11 +18,12 @@ from tasks.slugs import slug
 from tasks.storage import Storage, open_storage
 from tasks.survey_files import MANIFEST_NAME
 from tasks.survey_manifest import read_manifest
+from tasks.uploads.cancelled import is_cancelled
 from tasks.uploads.completeness import Completeness, Upload, judge
 from tasks.uploads.known_runs import KnownRuns
 from tasks.uploads.ledger import RunLog, known_record, read_record, run_log
 from tasks.uploads.listing import uploads
-from tasks.uploads.standing import Standing, StandingRules, standing
+from tasks.uploads.standing import Standing, StandingRules, cancelled, standing
 
 if TYPE_CHECKING:
     from tasks.publish import Published  # imports the engine, which `spanscan status` does without
@@ -65,7 +66,21 @@ class Inbox:
         return judge(upload, listed_rasters=listed, quiet_s=self.quiet_s, heard_at=heard_at)
 
     def standing(self, upload: Upload, *, heard_at: datetime | None = None, known: KnownRuns | None = None) -> Standing:
-        """Where an upload stands, with `known` for many at once; its record comes first, since most is published."""
+        """Where an upload stands, with `known` for many at once."""
+        where = self.standing_uncancelled(upload, heard_at=heard_at, known=known)
+        if where.attempt is None:
+            return where
+        folder = results_folder(upload.name)
+        if known is None:
+            stays = is_cancelled(self.results, folder, upload.content)
+        else:
+            stays = (folder, upload.content) in known.cancelled
+        return cancelled(where) if stays else where
+
+    def standing_uncancelled(
+        self, upload: Upload, *, heard_at: datetime | None = None, known: KnownRuns | None = None
+    ) -> Standing:
+        """As `standing`, whatever a person has cancelled; its record comes first, since most is published."""
         if known is None:
             found = read_record(self.results_of(upload.name), upload.content)
         else:

@@ -35,6 +35,8 @@ MOST_RECEIPTS = 3
 """Of a message that cannot be worked, where the queue has no limit of its own; then it is set aside."""
 _LONGEST_WAIT_S = 20
 _BATCHES_AT_ONCE = 5
+_LOOK_AGAIN_S = 2.0
+"""Behind one device that is busy, hundreds of runs may wait, whose uploads are all due to be looked at again."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Watched:
     """Messages that were set aside below ``.dead-letters/`` in the results."""
 
 
-@flow(name="watch-uploads", validate_parameters=True, persist_result=False)
+@flow(name="watch-uploads", validate_parameters=True, persist_result=False, timeout_seconds=Settings().watch_timeout_s)
 def watch_uploads(
     settings: dict[str, Any] | None = None, for_s: float | None = None, deployment: str = DEPLOYMENT
 ) -> Watched:
@@ -121,8 +123,16 @@ class _Watcher:
         if messages:
             with self.queue.kept(messages):
                 self._work(messages)
-        for name in [name for name, due in self.pending.items() if due <= time.monotonic()]:
+        self._look_again(until=time.monotonic() + _LOOK_AGAIN_S)
+
+    def _look_again(self, *, until: float) -> None:
+        """Settle what is due, not for so long that a new upload waits for it."""
+        for due, name in sorted((due, name) for name, due in self.pending.items()):
+            if due > time.monotonic():
+                return
             self._settle(name, None)
+            if time.monotonic() > until:
+                return
 
     def patiently(self, work: Callable[[], None]) -> None:
         """Do some work again until the servers that it needs have answered."""
@@ -184,14 +194,16 @@ class _Watcher:
         self.watched.surveys_looked_at += 1
         self.pending.pop(name, None)
         upload = self.inbox.upload(name)
-        if upload is not None:
+        if upload is not None and (until := self.recorder.remembered_until(upload)) is not None:
+            self.pending[name] = until  # told again
+        elif upload is not None:
             self._act(upload, self.inbox.standing(upload, heard_at=heard_at))
 
     def _act(self, upload: Upload, where: Standing) -> None:
         if where.attempt is not None:
             outcome = self.recorder.record(upload, where)
             self.watched.recorded += outcome == "recorded"
-            if outcome != "exhausted":  # a run may die without a word
+            if outcome not in ("exhausted", "cancelled"):  # a run may die without a word
                 self.pending[upload.name] = time.monotonic() + self.inbox.rules.lease_s
         elif where.due_at is not None:
             wait_s = max(0.5, (where.due_at - upload.seen_at).total_seconds())

@@ -70,7 +70,11 @@ class ClusterWatch:
             yield
         except SpanscanError:
             raise
-        except (OSError, CancelledError, asyncio.CancelledError) as error:
+        except (OSError, CancelledError) as error:
+            raise self.lost() from error
+        except asyncio.CancelledError as error:
+            if type(error) is not asyncio.CancelledError:  # Prefect's: the flow is out of time
+                raise
             raise self.lost() from error
         except Exception as error:
             if self._client.status == "running":

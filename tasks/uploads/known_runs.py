@@ -1,4 +1,4 @@
-"""What is done already, told by two listings of the results instead of one request per survey.
+"""What is done already, told by listings of the results instead of one request per survey.
 
 ``<results>/.published/<folder>/<content>/<settings>-<run key>`` is an empty object for each published content. It
 stands for nothing by itself: it is written after the record of the run that published, taken away before the record
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from segmentation.errors import InputRejected
 from tasks.storage import Storage
+from tasks.uploads.cancelled import cancelled_contents
 from tasks.uploads.listing import folders
 
 _PUBLISHED = ".published"
@@ -33,6 +34,8 @@ class KnownRuns:
     """Folders of surveys that have results; no run of the others ever began."""
     published: Mapping[tuple[str, str], PublishedMark]
     """By folder and content."""
+    cancelled: frozenset[tuple[str, str]] = frozenset()
+    """Folder and content of those whose run a person has cancelled."""
 
 
 def known_runs(root: Storage) -> KnownRuns:
@@ -43,7 +46,7 @@ def known_runs(root: Storage) -> KnownRuns:
     try:
         marks = (_MARK.fullmatch(found.key) for found in root.list(f"{_PUBLISHED}/", recursive=True))
         published = {(m[1], m[2]): PublishedMark(m[3], m[4]) for m in marks if m is not None}
-        return KnownRuns(frozenset(folders(root)), published)
+        return KnownRuns(frozenset(folders(root)), published, cancelled_contents(root))
     except InputRejected as error:
         if error.code != "E_NO_BUCKET":
             raise

@@ -4,6 +4,7 @@
 date tells whether the run still lives. ``<results>/<survey>/rejected.json`` is for people: why the survey was refused.
 """
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from segmentation.errors import InputRejected, SpanscanError
+from tasks.crash_points import reached
 from tasks.output_files import dumped_json
 from tasks.storage import Storage
 from tasks.uploads.known_runs import KnownRuns, PublishedMark, mark_published, unmark_published
@@ -22,6 +24,8 @@ from tasks.uploads.listing import read_dated
 REJECTED = "rejected.json"
 INTERRUPTED = "E_INTERRUPTED"
 """Code of a run that somebody stopped."""
+TIMED_OUT = "E_TIMEOUT"
+"""Code of a run that did not end within its time limit; unlike one that somebody stopped it counts as a failure."""
 RunState = Literal["running", "published", "rejected", "failed"]
 
 
@@ -108,10 +112,16 @@ class RunLog:
                 self._write()
 
     def published(self, run_key: str) -> None:
-        """Write down what was published; an earlier rejection of the survey is taken away."""
-        self._end(replace(self._record, state="published", run_key=run_key))
-        mark_published(self._root, self._folder, self._record.content, PublishedMark(self._record.settings, run_key))
+        """Write down what was published; an earlier rejection of the survey is taken away.
+
+        The record, which ends all further runs, comes after what must not be left undone.
+        """
         self._results.delete(REJECTED)
+        reached("before_published_record")
+        self._end(replace(self._record, state="published", run_key=run_key))
+        reached("before_published_mark")
+        mark_published(self._root, self._folder, self._record.content, PublishedMark(self._record.settings, run_key))
+        reached("after_published_mark")
 
     def ended_by(self, error: BaseException) -> None:
         """Write down why it ended: rejected for good, or failed and to be tried again."""
@@ -122,15 +132,16 @@ class RunLog:
                 remedy=error.remedy,
             )  # fmt: skip
         else:
-            cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            code = "E_UNEXPECTED" if isinstance(error, Exception) else INTERRUPTED
-            told = replace(self._record, state=state, code=code, cause=cause)
-        self._end(told)
+            told = replace(self._record, state=state, code=_code_of(error), cause=_cause_of(error))
         if state == "rejected":
             # The time is for people; what is decided is decided by the server's dates.
             at = datetime.now(UTC).isoformat(timespec="seconds")
             refusal = {"schema": "spanscan/rejected/1", **asdict(told), "message": str(error), "rejected_at": at}
-            self._results.write(REJECTED, dumped_json(refusal), content_type="application/json")
+            with suppress(SpanscanError):  # the record tells the same
+                self._results.write(REJECTED, dumped_json(refusal), content_type="application/json")
+            reached("after_rejected_file")
+        self._end(told)  # last, since it ends all further runs
+        reached("after_end_record")
 
     def _end(self, record: RunRecord) -> None:
         with self._writing:
@@ -143,13 +154,8 @@ class RunLog:
         self._results.write(_key(self._record.content), data, content_type="application/json")
 
 
-@contextmanager
-def run_log(root: Storage, folder: str, *, survey: str, content: str, settings: str, beat_s: float) -> Iterator[RunLog]:
-    """Keep the record of a run of a survey with results in `folder` below `root` while it lasts.
-
-    It is written anew every `beat_s`. What ends the run early is written down and raised on. A run that is killed
-    leaves a record that grows old.
-    """
+def begun_log(root: Storage, folder: str, *, survey: str, content: str, settings: str) -> RunLog:
+    """The record of a run that begins now, written down; `run_log` keeps it for as long as the run lasts."""
     found = read_record(root.child(folder), content)
     begun = RunRecord(survey, content, settings, "running", attempt=1)
     if found is not None and found.record.settings == settings:
@@ -159,6 +165,18 @@ def run_log(root: Storage, folder: str, *, survey: str, content: str, settings: 
         unmark_published(root, folder, content, earlier)
     log = RunLog(root, folder, begun)
     log.begin()
+    reached("after_run_begun")
+    return log
+
+
+@contextmanager
+def run_log(root: Storage, folder: str, *, survey: str, content: str, settings: str, beat_s: float) -> Iterator[RunLog]:
+    """Keep the record of a run of a survey with results in `folder` below `root` while it lasts.
+
+    It is written anew every `beat_s`. What ends the run early is written down and raised on. A run that is killed
+    leaves a record that grows old.
+    """
+    log = begun_log(root, folder, survey=survey, content=content, settings=settings)
     over = threading.Event()
     beating = threading.Thread(target=_beat, args=(log, over, beat_s), name="spanscan-run-log", daemon=True)
     beating.start()
@@ -170,6 +188,18 @@ def run_log(root: Storage, folder: str, *, survey: str, content: str, settings: 
         raise
     finally:
         over.set()
+
+
+def _code_of(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):  # which is how Prefect ends a flow that is out of time
+        return TIMED_OUT
+    return "E_UNEXPECTED" if isinstance(error, Exception) else INTERRUPTED
+
+
+def _cause_of(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "the run must end within its time limit, got no end"
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _beat(log: RunLog, over: threading.Event, beat_s: float) -> None:

@@ -10,7 +10,7 @@ from tasks.uploads.ledger import INTERRUPTED, DatedRecord
 
 RUN_DIED = "E_RUN_DIED"
 """Code of a run that ended without a word."""
-State = Literal["waiting", "complete", "running", "published", "rejected", "failed"]
+State = Literal["waiting", "complete", "running", "published", "rejected", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,12 @@ def standing(completeness: Completeness, found: DatedRecord | None, rules: Stand
     if record.state == "running" and found.now < dead_at:
         return Standing("running", f"attempt {record.attempt}", due_at=dead_at, attempts_done=record.attempt)
     return _failed(found, rules, is_as_asked=is_as_asked)
+
+
+def cancelled(where: Standing) -> Standing:
+    """Where an upload stands whose run is due, but was cancelled by a person."""
+    why = "a person cancelled its run; `spanscan sweep --resume` with its name has it run"
+    return Standing("cancelled", why, attempts_done=where.attempts_done)
 
 
 def retry_wait_s(content: str, *, failures: int, retry_after_s: float) -> float:

@@ -2,19 +2,21 @@
 
 `items` hands many items that do nothing to two workers, all at once as `client.map` does and in waves as `run_each`
 does, and tells what the scheduler's process took. `overhead` takes one worker and tells all processes' CPU time for
-each item. `speedup` segments one raster with one worker and with two, of one thread each; its bar holds on a machine
-that does nothing else.
+each item. `speedup` segments one raster with one worker and with two, of one thread each, in turn; its bar holds on a
+machine that does nothing else.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ import psutil
 from distributed import Client, as_completed
 
 from tasks.cluster import dask_client, run_each
+from tasks.plan import InspectionPlan
 from tasks.segment import predictor_of, segment_blocks
 from tests.tasks.cluster.processes import DaskProcesses, dask_processes
 from tests.tasks.runs import place_in, plan_of, raster_at
@@ -29,6 +32,8 @@ from tests.tasks.surveys import write_raster
 
 SPEEDUP_BAR = 1.8
 BLOCK_PX = 1024
+FIRST_PX = 2048
+"""Side of a raster that every cluster segments first: a process pays for its first block, once and not per block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +102,75 @@ def items_benchmark(
     return {"items": count, **found, "cpu_ms_per_item": all_s / count * 1000}
 
 
-def speedup_benchmark(size_px: int, folder: Path) -> dict[str, Any]:
-    """Segment one raster with one worker and with two: wall and CPU seconds, and speed-up by both."""
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """One segmentation by so many workers of one thread each."""
+
+    workers: int
+    wall_s: float
+    workers_cpu_s: float
+    others_cpu_s: float
+    """Of scheduler and client."""
+    mask_sha256: str
+
+
+def segmented(plan: InspectionPlan, first: InspectionPlan, folder: Path, workers: int) -> Segmented:
+    """Segment on a new cluster; what counts begins when each worker holds the model and has worked at `first`."""
+    with (
+        dask_processes(folder, workers=workers) as cluster,
+        dask_client(scheduler=cluster.address, workers=1) as client,
+    ):
+        client.run(_load, plan.inference)
+        segment_blocks(first, place_in(folder / "first"), client, on_block=_nobody)
+        place = place_in(folder / "run")
+        with counted(cluster) as costs:
+            segment_blocks(plan, place, client, on_block=_nobody)
+    others_s = costs["scheduler_cpu_s"] + costs["client_cpu_s"]
+    return Segmented(workers, costs["wall_s"], costs["workers_cpu_s"], others_s, _sha256_below(folder / "run"))
+
+
+def speedup_benchmark(size_px: int, folder: Path, *, pairs: int) -> dict[str, Any]:
+    """Segment one raster with one worker and with two, in turn; medians of the pairs, so that a drift cancels."""
     folder.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(5).integers(0, 255, (3, size_px, size_px)).astype(np.uint8)
-    raster = raster_at(write_raster(folder / "a.tif", noise))
-    plan = plan_of(raster, precision="auto", block_px=BLOCK_PX, tile_core_px=None, workers=1)
-    found: dict[str, Any] = {"megapixels": size_px**2 / 1e6, "blocks": plan.block_count}
-    for workers in (1, 2):
-        with (
-            dask_processes(folder / f"cluster-{workers}", workers=workers) as cluster,
-            dask_client(scheduler=cluster.address, workers=1) as client,
-        ):
-            client.run(_load, plan.inference)
-            with counted(cluster) as costs:
-                segment_blocks(plan, place_in(folder / f"run-{workers}"), client, on_block=lambda _done, _all: None)
-        found[f"with_{workers}"] = costs
-    one, two = found["with_1"], found["with_2"]
-    found["speedup_wall"] = one["wall_s"] / two["wall_s"]
-    # What two idle cores would give: the second worker adds nothing where CPU time grows with it.
-    found["cpu_efficiency"] = one["workers_cpu_s"] / two["workers_cpu_s"]
-    found["scheduler_and_client_share"] = (two["scheduler_cpu_s"] + two["client_cpu_s"]) / two["workers_cpu_s"]
-    return found
+    plan, first = _plan(folder / "raster.tif", size_px), _plan(folder / "first.tif", FIRST_PX)
+    found: list[tuple[Segmented, Segmented]] = []
+    for pair in range(pairs):
+        order = (1, 2) if pair % 2 == 0 else (2, 1)
+        done = {workers: segmented(plan, first, folder / f"{pair}-{workers}", workers) for workers in order}
+        found.append((done[1], done[2]))
+        sys.stdout.write(json.dumps([asdict(done[workers]) for workers in order]) + "\n")
+        sys.stdout.flush()
+    if len({one.mask_sha256 for both in found for one in both}) != 1:
+        raise ValueError("one worker and two must write the same mask, got different ones")
+    return {
+        "megapixels": size_px**2 / 1e6,
+        "blocks": plan.block_count,
+        "pairs": pairs,
+        "speedup_wall": median(one.wall_s / two.wall_s for one, two in found),
+        "speedups": [round(one.wall_s / two.wall_s, 3) for one, two in found],
+        # What two idle cores would give, at most twice this: a second worker adds nothing where CPU time grows with it.
+        "cpu_efficiency": median(one.workers_cpu_s / two.workers_cpu_s for one, two in found),
+        "scheduler_and_client_share": median(two.others_cpu_s / two.workers_cpu_s for _, two in found),
+    }
+
+
+def _sha256_below(run: Path) -> str:
+    """Of all that lies in the masks of a run, by name and content."""
+    files = sorted(path for path in run.rglob("*") if path.is_file() and "masks.zarr" in path.parts)
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(str(path.relative_to(run)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _plan(path: Path, side_px: int) -> InspectionPlan:
+    noise = np.random.default_rng(5).integers(0, 255, (3, side_px, side_px)).astype(np.uint8)
+    raster = raster_at(write_raster(path, noise))
+    return plan_of(raster, precision="auto", block_px=BLOCK_PX, tile_core_px=None, workers=1)
+
+
+def _nobody(_done: int, _all: int) -> None:
+    """Nobody watches the blocks."""
 
 
 def _load(inference: Any) -> str:
@@ -130,13 +182,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("items", "overhead", "speedup"))
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--size", type=int, default=4096)
+    parser.add_argument("--size", type=int, default=6144)
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", choices=("at_once", "in_waves"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if args.what == "speedup":
-            found = speedup_benchmark(args.size, folder)
+            found = speedup_benchmark(args.size, folder, pairs=args.pairs)
             sys.stdout.write(json.dumps(found) + "\n")
             return 0 if found["speedup_wall"] >= SPEEDUP_BAR else 1
         workers = 2 if args.what == "items" else 1

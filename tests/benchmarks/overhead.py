@@ -71,7 +71,7 @@ class Threads:
 
 def inspect_directly(survey: str, chosen: Settings) -> dict[str, float]:
     """The stages as plain calls; seconds of each."""
-    from flows import inspect_survey as flow
+    from flows import inspection
     from flows.run_board import run_board
     from flows.stopwatch import Stopwatch
 
@@ -87,11 +87,11 @@ def inspect_directly(survey: str, chosen: Settings) -> dict[str, float]:
     watch = Plain()
     patches = [patch(f"tasks.{module}.run_each", threads.each) for module in _SPREADING]
     patches += [
-        patch.object(flow, "Stopwatch", lambda: watch),
-        patch.object(flow, "dask_client", lambda **_: nullcontext(threads)),
+        patch.object(inspection, "Stopwatch", lambda: watch),
+        patch.object(inspection, "dask_client", lambda **_: nullcontext(threads)),
     ]
     with _all(patches), run_board(survey, chosen) as board:
-        flow._inspected(board, survey, chosen)
+        inspection.run_stages(board, survey, chosen)
     return watch.seconds
 
 
@@ -99,7 +99,7 @@ def inspect_by_flow(survey: str, chosen: Settings) -> dict[str, float]:
     """As `spanscan inspect` does; seconds of each stage."""
     from flows.prefect_home import prefect_api
 
-    with prefect_api(home=chosen.home):
+    with prefect_api(home=chosen.home, meanwhile="flows.inspection"):
         from flows.inspect_survey import inspect_survey
 
         asked = {name: getattr(chosen, name) for name in ("results", "workers", "home")}

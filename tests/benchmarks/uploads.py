@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -146,43 +147,43 @@ def list_inbox(endpoint_url: str, profile: str) -> dict[str, Any]:
 
 
 def burst_of(uploads: int, kills: int, cache: Path) -> dict[str, Any]:
-    """A burst of uploads, told 1 to 3 times and shuffled, with watchers killed at random moments."""
+    """A burst of uploads, told 1 to 3 times and shuffled, with watchers killed as they go on; each run carried out."""
     from flows.prefect_home import prefect_api
+    from tests.flows.bursts import burst
     from tests.flows.inboxes import apply_recording_deployment, make_inbox
-    from tests.flows.test_watch_uploads import burst
 
     started = time.monotonic()
     with embedded_s3() as server:
         os.environ.update(server.environment)
         with prefect_api(home=cache):
             apply_recording_deployment()
-            inbox = make_inbox(server, f"burst-{os.getpid()}")
-            runs = burst(inbox, uploads=uploads, kills=kills, seed=5)
-            left = inbox.messages_left()
+            done = burst(make_inbox(server, f"burst-{os.getpid()}"), uploads=uploads, kills=kills, seed=5)
     return {
         "uploads": uploads,
         "kills": kills,
-        "recorded": len(runs),
-        "twice": sum(count > 1 for count in runs.values()),
-        "lost": uploads - len(runs),
-        "messages_left": left,
+        "killed_at": done.killed_at,
+        "messages": done.messages,
+        "recorded": len(done.runs),
+        "twice": sum(count > 1 for count in (done.runs | done.carried_out).values()),
+        "lost": uploads - len(done.runs & done.carried_out),
+        "messages_left": done.messages_left,
         "seconds": time.monotonic() - started,
     }
 
 
 def latency_of(uploads: int, cache: Path) -> dict[str, Any]:
-    """Seconds from the end of an upload to the start of its run, by `spanscan serve` and the real flow."""
+    """Seconds from the end of an upload to the start of its run, by an idle `spanscan serve` and the real flow."""
     from tests.flows.inboxes import make_inbox
 
     waits: list[float] = []
     with embedded_s3() as server, tempfile.TemporaryDirectory() as folder:
+        os.environ.update(server.environment)
         inbox = make_inbox(server, f"latency-{os.getpid()}")
         port = free_port()
         environment = {
             **os.environ, **server.environment, "SPANSCAN_HOME": str(cache), "SPANSCAN_SERVE_PORT": str(port),
             **{f"SPANSCAN_{name.upper()}": str(value) for name, value in inbox.settings.items()},
         }  # fmt: skip
-        os.environ.update(server.environment)
         log = Path(folder) / "log"
         command = [sys.executable, "-P", "-m", "flows", "serve"]
         with owned_process(command, environment=environment, log_path=log) as process:
@@ -195,7 +196,8 @@ def latency_of(uploads: int, cache: Path) -> dict[str, Any]:
                 ended = time.time()
                 _wait(lambda i=i: _started(inbox, f"survey-{i}"), process, log)  # type: ignore[misc]
                 waits.append(_started(inbox, f"survey-{i}") - ended)
-    return {"uploads": uploads, "worst_s": max(waits), "median_s": sorted(waits)[len(waits) // 2]}
+                _wait(lambda: all(run.state.is_final() for run in inbox.flow_runs()), process, log)
+    return {"uploads": uploads, "worst_s": max(waits), "median_s": median(waits), "all_s": waits}
 
 
 def _started(inbox: Any, survey: str) -> float:
@@ -238,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--uploads", type=int, default=500)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--latencies", type=int, default=10, help="uploads one after the other, each timed")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "spanscan-benchmark-uploads")
     parser.add_argument("--fill", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--profile", type=Path, help="where to write what our process spends in a sweep (cProfile)")
@@ -258,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "burst":
                 rows[what] = burst_of(options.uploads, options.kills, options.cache)
             case "latency":
-                rows[what] = latency_of(10, options.cache)
+                rows[what] = latency_of(options.latencies, options.cache)
         sys.stdout.write(f"{what}: {json.dumps(rows[what])}\n")
         sys.stdout.flush()
     failed = verdicts(rows)

@@ -21,7 +21,14 @@ from tasks.s3_server import EmbeddedS3, embedded_s3
 from tests.deployments.files import policy
 
 INBOX, RESULTS, OTHER = "spanscan-inbox", "spanscan-results", "others-bucket"
-ROLES = ("watcher", "inspector", "reader", "uploader")
+ROLES: dict[str, tuple[str, ...]] = {
+    "watcher": ("watcher",),
+    "inspector": ("inspector", "inspector-own-server"),
+    "inspector-of-aws": ("inspector",),
+    "reader": ("reader",),
+    "uploader": ("uploader",),
+}
+"""Policies of each; the server that checks them has an address of its own, as none of AWS has."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +73,17 @@ def checked_roles() -> Iterator[Roles]:
         s3, iam = boto3.client("s3", **own), boto3.client("iam", **own)
         for bucket in (INBOX, RESULTS, OTHER):
             s3.create_bucket(Bucket=bucket)
-        s3.put_bucket_versioning(Bucket=INBOX, VersioningConfiguration={"Status": "Enabled"})
+        for bucket in (INBOX, RESULTS):
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         s3.put_object(Bucket=OTHER, Key="theirs", Body=b"theirs")
         with _environment(server):
             queue_url = server.upload_queue(INBOX, prefix="watched/", name="spanscan-uploads")
         keys = {}
         for role in (*ROLES, "root"):
             iam.create_user(UserName=role)
-            document = _as_moto_evaluates(policy(role)) if role in ROLES else _EVERYTHING
-            iam.put_user_policy(UserName=role, PolicyName=role, PolicyDocument=json.dumps(document))
+            for name in ROLES.get(role, (role,)):
+                document = _as_moto_evaluates(policy(name)) if role in ROLES else _EVERYTHING
+                iam.put_user_policy(UserName=role, PolicyName=name, PolicyDocument=json.dumps(document))
             made = iam.create_access_key(UserName=role)["AccessKey"]
             keys[role] = {"access_key_id": made["AccessKeyId"], "secret_access_key": made["SecretAccessKey"]}
         _check_from_now_on(server)

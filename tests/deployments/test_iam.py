@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tasks.sample_survey import SampleTruth
+from tasks.s3_swap import ConditionalWrite
+from tasks.storage_base import SwapOutcome
 from tests.deployments.files import policy
 from tests.deployments.roles import INBOX, OTHER, RESULTS, ROLES, Roles, checked_roles
+from tests.flows.tiny import tiny_survey
 
 pytestmark = pytest.mark.slow
 
 RECORD = "bridge-7/uploads/0123.json"
+FORMATS = {"SPANSCAN_REPORT_FORMATS": '["index", "stac"]'}
 REPORT = "bridge-7/runs/0123/structures/deck/report.html"
 
 
@@ -61,6 +64,14 @@ def listing(bucket: str) -> Callable[[Any], Any]:
     return lambda s3: s3.list_objects_v2(Bucket=bucket)
 
 
+def versions(bucket: str) -> Callable[[Any], Any]:
+    return lambda s3: s3.list_object_versions(Bucket=bucket, Prefix="bridge-7/")
+
+
+def delete_version(key: str) -> Callable[[Any], Any]:
+    return lambda s3: s3.delete_object(Bucket=RESULTS, Key=key, VersionId="none-of-that-id")
+
+
 ASKS = [
     Ask("the watcher reads a manifest", "watcher", get(INBOX, "bridge-7/survey.json"), True),
     Ask("the watcher reads no raster", "watcher", get(INBOX, "bridge-7/deck.tif"), False),
@@ -68,6 +79,11 @@ ASKS = [
     Ask("the watcher reads no report", "watcher", get(RESULTS, REPORT), False),
     Ask("the watcher writes no record", "watcher", put(RESULTS, RECORD), False),
     Ask("the watcher sets messages aside", "watcher", put(RESULTS, ".dead-letters/1.json"), True),
+    Ask("the watcher sees what was published", "watcher", listing(RESULTS), True),
+    Ask("the watcher keeps what was cancelled", "watcher", put(RESULTS, ".cancelled/bridge-7/0123"), True),
+    Ask("the watcher takes that back", "watcher", delete(RESULTS, ".cancelled/bridge-7/0123"), True),
+    Ask("the watcher marks nothing as published", "watcher", put(RESULTS, ".published/bridge-7/0123/s-0"), False),
+    Ask("the watcher moves no pointer", "watcher", put(RESULTS, "bridge-7/latest.json"), False),
     Ask("the watcher writes nothing to the inbox", "watcher", put(INBOX, "bridge-7/deck.tif"), False),
     Ask("the watcher deletes nothing", "watcher", delete(RESULTS, RECORD), False),
     Ask("the inspector reads rasters", "inspector", get(INBOX, "bridge-7/deck.tif"), True),
@@ -77,6 +93,18 @@ ASKS = [
     Ask("the inspector deletes no pointer", "inspector", delete(RESULTS, "bridge-7/latest.json"), False),
     Ask("the inspector deletes no record", "inspector", delete(RESULTS, RECORD), False),
     Ask("the inspector takes a rejection back", "inspector", delete(RESULTS, "bridge-7/rejected.json"), True),
+    Ask("the inspector marks a run as published", "inspector-of-aws", put(RESULTS, ".published/b-7/0123/s-0"), True),
+    Ask("the inspector takes that mark back", "inspector-of-aws", delete(RESULTS, ".published/b-7/0123/s-0"), True),
+    Ask("the inspector sees what is published", "inspector-of-aws", listing(RESULTS), True),
+    Ask("the inspector sees what lies in the inbox now", "inspector-of-aws", listing(INBOX), True),
+    Ask("the inspector moves the pointer", "inspector-of-aws", put(RESULTS, "bridge-7/latest.json"), True),
+    Ask("on AWS it sees no version", "inspector-of-aws", versions(RESULTS), False),
+    Ask("on AWS it deletes no version of it", "inspector-of-aws", delete_version("bridge-7/latest.json"), False),
+    Ask("elsewhere it sees versions", "inspector", versions(RESULTS), True),
+    Ask("elsewhere it deletes its own of the pointer", "inspector", delete_version("bridge-7/latest.json"), True),
+    Ask("elsewhere it deletes its own of the catalogue", "inspector", delete_version("collection.json"), True),
+    Ask("nowhere does it delete a version of a report", "inspector", delete_version(REPORT), False),
+    Ask("nowhere does it delete a version of a record", "inspector", delete_version(RECORD), False),
     Ask("the inspector sees no other bucket", "inspector", listing(OTHER), False),
     Ask("the inspector reads no other bucket", "inspector", get(OTHER, "theirs"), False),
     Ask("the inspector changes no bucket", "inspector", lambda s3: s3.delete_bucket(Bucket=RESULTS), False),
@@ -105,24 +133,44 @@ def test_a_role_may_do_what_its_work_needs_and_nothing_else(roles: Roles, case: 
     assert "AccessDenied" in str(refused.value.response)
 
 
-def test_the_inspector_publishes_a_survey_and_the_reader_reads_it(
-    roles: Roles, prefect: str, sample: tuple[Path, SampleTruth], tmp_path: Path
-) -> None:
-    folder, _ = sample
-    for path in sorted(folder.iterdir()):
-        if path.name != "truth.json":
-            roles.client("uploader").upload_file(str(path), INBOX, f"sample/{path.name}")
-    done = roles.run("inspector", "-m", "flows", "inspect", f"s3://{INBOX}/sample/", "--json", home=tmp_path)
+def test_the_inspector_publishes_a_survey_and_the_reader_reads_it(roles: Roles, prefect: str, tmp_path: Path) -> None:
+    tiny_survey(tmp_path / "sample")
+    for path in sorted((tmp_path / "sample").iterdir()):
+        roles.client("uploader").upload_file(str(path), INBOX, f"sample/{path.name}")
+    command = ("-m", "flows", "inspect", f"s3://{INBOX}/sample/", "--json")
+    done = roles.run("inspector", *command, home=tmp_path, **FORMATS)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     reader = roles.client("reader")
     pointer = json.loads(reader.get_object(Bucket=RESULTS, Key="sample/latest.json")["Body"].read())
     assert pointer["run_key"] == told["run_key"]
     # Done again, now that marks and records of the first run are there to be taken away.
-    again = roles.run("inspector", "-m", "flows", "inspect", f"s3://{INBOX}/sample/", "--json", home=tmp_path)
+    again = roles.run(
+        "inspector", "-m", "flows", "inspect", f"s3://{INBOX}/sample/", "--json", home=tmp_path, **FORMATS
+    )
     assert again.returncode == 0, again.stderr
     assert "No permission" not in done.stderr + again.stderr
     assert "E_ACCESS" not in done.stderr + again.stderr
+
+
+@pytest.mark.parametrize(
+    ("role", "asks_history"),
+    [("inspector-of-aws", False), ("inspector", True)],
+    ids=["as-on-AWS", "on-another-server"],
+)
+def test_a_pointer_with_versions_is_swapped_by_the_permissions_that_are_documented(
+    roles: Roles, role: str, asks_history: bool
+) -> None:
+    key = f"{role}/latest.json"
+
+    def swap(data: bytes, expected: str | None) -> SwapOutcome:
+        client = roles.client(role)
+        return ConditionalWrite(client, RESULTS, key, data, expected, f"s3://{RESULTS}/{key}", asks_history).swap()
+
+    first = swap(b"1", None)
+    assert first.swapped
+    assert swap(b"2", first.etag).swapped
+    assert not swap(b"3", first.etag).swapped
 
 
 WATCH = """
@@ -157,9 +205,9 @@ def test_a_refusal_names_the_permission_that_is_missing(roles: Roles, prefect: s
     assert "s3:ListBucket" in done.stderr
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_no_policy_has_a_wildcard_for_actions_or_for_all_resources(role: str) -> None:
-    for statement in policy(role)["Statement"]:
+@pytest.mark.parametrize("name", sorted({name for names in ROLES.values() for name in names}))
+def test_no_policy_has_a_wildcard_for_actions_or_for_all_resources(name: str) -> None:
+    for statement in policy(name)["Statement"]:
         actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
         resources = [statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"]
         assert statement["Effect"] == "Allow"

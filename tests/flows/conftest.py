@@ -56,10 +56,12 @@ def prefect(home: Path) -> Iterator[str]:
         with prefect_api(home=home) as url:
             # Prefect keeps the settings it saw when it was imported, which collecting the tests may have done.
             from prefect.context import refresh_global_settings_context
+            from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
             refresh_global_settings_context()
             tell_events_to(url)  # tests ask what Prefect was told, which a server of one command is not
-            yield url
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # each run would wait a second for it
+                yield url
         for name in set(os.environ) - set(before):
             del os.environ[name]
         os.environ.update(before)

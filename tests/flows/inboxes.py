@@ -1,8 +1,10 @@
 """An inbox with its queue, a deployment that records, and what Prefect knows of its runs."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import boto3
@@ -42,12 +44,12 @@ class TestInbox:
     @property
     def s3(self) -> Any:
         """A client of the server."""
-        return boto3.client("s3", endpoint_url=self.server.endpoint_url)
+        return _client("s3", self.server.endpoint_url)
 
     @property
     def sqs(self) -> Any:
         """A client of the server."""
-        return boto3.client("sqs", endpoint_url=self.server.endpoint_url)
+        return _client("sqs", self.server.endpoint_url)
 
     def upload(self, survey: str, files: Mapping[str, bytes] = {"a.tif": b"raster", "survey.json": b"{}"}) -> None:
         """Put the files of a survey in their order."""
@@ -73,6 +75,51 @@ class TestInbox:
             while page := client.read_flow_runs(limit=200, offset=len(found)):
                 found += page
         return [run for run in found if run.parameters.get("survey", "").startswith(f"s3://{self.bucket}/in/")]
+
+    def count_runs(self, *, named: str, waiting: bool = False) -> int:
+        """How many runs Prefect has recorded of surveys whose names begin so, or how many of them wait for a worker."""
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            return client.count_flow_runs(flow_run_filter=_filter(named, waiting=waiting))
+
+    def carry_out(self, *, named: str) -> None:
+        """Do what a worker does with the runs that wait: in this process, one after the other."""
+        from prefect.client.orchestration import get_client
+        from prefect.states import Completed
+
+        from tests.flows.recording import record_survey
+
+        with get_client(sync_client=True) as client:
+            for run in client.read_flow_runs(flow_run_filter=_filter(named, waiting=True), limit=200):
+                record_survey.fn(run.parameters["survey"], settings={**self.settings, **run.parameters["settings"]})
+                client.set_flow_run_state(run.id, Completed(), force=True)
+
+    def carried_out(self) -> Counter[str]:
+        """How often the recording flow ran for each survey."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix="results/.recorded/")
+        keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+        told = [json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
+        return Counter(one["survey"].rstrip("/").rpartition("/")[2] for one in told)
+
+
+@lru_cache(maxsize=8)
+def _client(service: str, endpoint_url: str) -> Any:
+    return boto3.client(service, endpoint_url=endpoint_url)
+
+
+def _filter(named: str, *, waiting: bool) -> Any:
+    """Runs by the beginning of their names, which is that of their survey."""
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterName,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])) if waiting else None
+    return FlowRunFilter(name=FlowRunFilterName(like_=named), state=state)
 
 
 def make_inbox(server: EmbeddedS3, bucket: str, *, receipts: int | None = 3) -> TestInbox:

@@ -1,5 +1,6 @@
 """The deployments name flows that exist, by module path, with parameters that they take and rules that Prefect has."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,12 +12,21 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.time_limits import spread_s
+
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments" / "prefect.yaml"
+KUBERNETES = DEPLOYMENTS.parent / "kubernetes"
 
 
 def deployments() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = yaml.safe_load(DEPLOYMENTS.read_text())["deployments"]
     return found
+
+
+def loaded(deployment: dict[str, Any]) -> Any:
+    """The flow that a deployment names."""
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    return getattr(import_module(module), name)
 
 
 @pytest.mark.slow
@@ -25,8 +35,7 @@ def test_a_deployment_can_be_loaded_from_any_folder(
     deployment: dict[str, Any], prefect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    module, _, name = deployment["entrypoint"].rpartition(".")
-    flow = getattr(import_module(module), name)
+    flow = loaded(deployment)
     assert flow.name == deployment["name"]
     taken = signature(flow.fn).parameters
     assert set(deployment["parameters"]) <= set(taken)
@@ -45,6 +54,49 @@ def test_each_flow_of_the_inbox_is_deployed_under_a_limit_and_a_tag() -> None:
         assert deployment["concurrency_limit"]["collision_strategy"] == strategy
         assert "spanscan" in deployment["tags"]
         assert deployment["work_pool"]["name"] == "spanscan"
+
+
+@pytest.mark.slow
+def test_who_offers_the_inspection_loads_neither_torch_nor_gdal() -> None:
+    """They take seconds and 400 MB: of a server for as long as it serves, and of each run before it has started."""
+    command = "import sys, flows.inspect_survey; print(sorted({'torch', 'rasterio', 'distributed'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+LONG_RETRY_S = 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda d: d["name"])
+def test_a_flow_ends_by_itself_before_its_pool_ends_it(deployment: dict[str, Any], prefect: str) -> None:
+    """Ended by Prefect it writes down why; a container that is taken away cannot."""
+    flow = loaded(deployment)
+    assert flow.timeout_seconds is not None
+    for_s = deployment["parameters"].get("for_s", 0)
+    assert for_s < flow.timeout_seconds, "what ends in order must do so before it is cut short"
+    for pool in KUBERNETES.glob("*/work-pool.json"):
+        limit_s = json.loads(pool.read_text())["variables"]["properties"]["timeout_s"]["default"]
+        assert 60 <= flow.timeout_seconds < limit_s, pool
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda d: d["name"])
+def test_what_is_not_begun_again_by_another_is_retried_at_a_moment_of_its_own(
+    deployment: dict[str, Any], prefect: str
+) -> None:
+    """Watchers begin each minute, inspections are recorded anew by sweeps, with a spread of their own."""
+    flow = loaded(deployment)
+    if deployment["name"] in ("watch-uploads", "inspect-survey"):
+        assert flow.retries == 0
+        return
+    assert flow.retries == 2
+    assert 30 <= flow.retry_delay_seconds <= LONG_RETRY_S
+
+
+def test_a_delay_is_spread_by_up_to_half() -> None:
+    drawn = {spread_s(30) for _ in range(500)}
+    assert (min(drawn), max(drawn)) == (30, 45)
 
 
 @pytest.mark.slow

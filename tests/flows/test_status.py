@@ -14,6 +14,7 @@ from flows.settings import Settings
 from flows.uploads import settings_name
 from segmentation.errors import InputRejected, RunFailed
 from tasks.storage import open_storage
+from tasks.uploads.cancelled import mark_cancelled
 from tasks.uploads.ledger import RunLog, run_log
 from tasks.uploads.listing import uploads
 
@@ -25,6 +26,7 @@ STATES = {
     "5 rejected": "rejected",
     "6 failed": "failed",
     "7 died": "failed",
+    "8 cancelled": "cancelled",
 }
 
 
@@ -57,6 +59,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     }.items():
         with pytest.raises(type(error)), log(name):
             raise error
+    root = open_storage(str(tmp_path / "out"), endpoint_url=None, region=None)
+    mark_cancelled(root, "8-cancelled", contents["8 cancelled"])
     yield tmp_path
     for one in under_way:
         one.__exit__(None, None, None)
@@ -74,6 +78,7 @@ def test_each_state_is_told_from_what_lies_there(folder: Path) -> None:
     assert {name: one["state"] for name, one in found.items()} == STATES
     assert found["5 rejected"]["code"] == "E_NO_CRS"
     assert (found["7 died"]["code"], found["7 died"]["resumable"]) == ("E_RUN_DIED", True)
+    assert "spanscan sweep --resume" in found["8 cancelled"]["why"]
     assert (found["4 published"]["files"], found["4 published"]["size_bytes"]) == (2, 13)
 
 
@@ -83,7 +88,7 @@ def test_the_table_has_a_row_for_each_and_a_line_of_counts(folder: Path) -> None
     for name in STATES:
         assert name in result.stdout
     assert "E_NO_CRS: a raster must have a CRS" in result.stdout
-    assert result.stdout.strip().splitlines()[-1].startswith("7 surveys: 1 complete, 2 failed")
+    assert result.stdout.strip().splitlines()[-1].startswith("8 surveys: 1 cancelled, 1 complete, 2 failed")
 
 
 def test_names_that_would_command_a_terminal_are_shown_as_text(tmp_path: Path) -> None:

@@ -1,30 +1,21 @@
 """Notifications become runs: each whole upload once, whatever repeats, comes late, or is killed on the way."""
 
 import json
-import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from flows.uploads import inbox_of
 from segmentation.errors import RunFailed, UsageError
 from tasks.s3_server import EmbeddedS3
+from tasks.storage_s3 import S3Storage
+from tasks.uploads.queue import UploadQueue
+from tests.flows.bursts import burst
 from tests.flows.inboxes import DEPLOYMENT, TestInbox, apply_recording_deployment, make_inbox
-
-WATCHER = """
-import json, sys, threading
-from flows.settings import Settings
-from flows.watch_uploads import watch
-given = json.loads(sys.argv[1])
-print("ready", flush=True)
-watch(Settings(**given["settings"]), stop=threading.Event(), for_s=given["for_s"], deployment=given["deployment"])
-"""
 
 
 @pytest.fixture
@@ -177,62 +168,43 @@ def test_a_folder_has_no_notifications_to_watch(inbox: TestInbox, watch: Callabl
         watch(inbox=str(tmp_path))
 
 
+def test_hundreds_of_runs_that_wait_do_not_hold_a_new_upload_up(
+    inbox: TestInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: behind a device that was busy, all runs were looked at again at once, for minutes, before a message was.
+
+    Each look here takes all the time that looking again has: one upload of the three is settled in a turn.
+    """
+    from flows import watch_uploads
+    from flows.record_run import RunRecorder, prefect_client
+
+    monkeypatch.setattr(watch_uploads, "_LOOK_AGAIN_S", 0.0)
+    chosen = inbox.chosen()
+    with prefect_client() as client:
+        place = inbox_of(chosen)
+        assert isinstance(place.storage, S3Storage)
+        queue = UploadQueue(inbox.queue_url, None, 20)
+        recorder = RunRecorder(place, chosen, client, DEPLOYMENT)
+        watcher = watch_uploads._Watcher(place, place.storage, queue, recorder, threading.Event())
+        for name in ("a", "b", "c"):
+            inbox.upload(name)
+        watcher.reconcile()
+        watcher.turn(longest_wait_s=0)
+        assert watcher.watched.recorded == 3
+        recorder._known.clear()
+        watcher.pending = dict.fromkeys(("a", "b", "c"), 0.0)
+        inbox.upload("new")
+        looked_at = watcher.watched.surveys_looked_at
+        watcher.turn(longest_wait_s=0)
+    assert watcher.watched.recorded == 4
+    assert watcher.watched.surveys_looked_at == looked_at + 2
+    assert sorted(watcher.pending.values())[:2] == [0.0, 0.0]
+
+
 @pytest.mark.slow
 def test_a_burst_told_up_to_three_times_and_shuffled_with_watchers_killed_is_run_once_each(inbox: TestInbox) -> None:
-    """40 uploads and 4 kills here; 500 and 20 in `python -m tests.benchmarks.uploads`."""
-    assert burst(inbox, uploads=40, kills=4, seed=1) == Counter({f"survey-{i:03d}": 1 for i in range(40)})
-    assert inbox.messages_left() == 0
-
-
-def burst(inbox: TestInbox, *, uploads: int, kills: int, seed: int) -> Counter[str]:
-    """Runs recorded after a burst, its events shuffled and repeated, with watchers killed at random moments."""
-    rng = random.Random(seed)
-    names = [f"survey-{i:03d}" for i in range(uploads)]
-    for name in names:
-        inbox.upload(name)
-    bodies = taken(inbox)
-    again = [body for body in bodies for _ in range(rng.randint(1, 3))]
-    rng.shuffle(again)
-    sending = threading.Thread(target=send, args=(inbox, again))
-    sending.start()
-    for _ in range(kills):
-        with _watcher(inbox):
-            time.sleep(rng.uniform(0, 3))
-    sending.join()
-    with _watcher(inbox) as process:
-        deadline = time.monotonic() + 1800
-        while time.monotonic() < deadline and inbox.messages_left():
-            assert process.poll() is None, "the watcher must go on"
-            time.sleep(0.5)
-    return inbox.runs()
-
-
-@contextmanager
-def _watcher(inbox: TestInbox) -> Iterator["subprocess.Popen[str]"]:
-    """A watcher in a process of its own, which is about to look at the inbox; killed at the end."""
-    settings = {**inbox.settings, "queue_visibility_s": 5}
-    given = json.dumps({"settings": settings, "for_s": 3600, "deployment": DEPLOYMENT})
-    process = subprocess.Popen([sys.executable, "-c", WATCHER, given], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def taken(inbox: TestInbox) -> list[str]:
-    """The notifications of the uploads, taken out of the queue."""
-    bodies: list[str] = []
-    while found := inbox.sqs.receive_message(QueueUrl=inbox.queue_url, MaxNumberOfMessages=10).get("Messages"):
-        entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(found)]
-        inbox.sqs.delete_message_batch(QueueUrl=inbox.queue_url, Entries=entries)
-        bodies += [m["Body"] for m in found]
-    return bodies
-
-
-def send(inbox: TestInbox, bodies: list[str]) -> None:
-    for start in range(0, len(bodies), 10):
-        entries = [{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies[start : start + 10])]
-        inbox.sqs.send_message_batch(QueueUrl=inbox.queue_url, Entries=entries)
+    """40 uploads and 3 kills here; 500 and 20 in `python -m tests.benchmarks.uploads burst`."""
+    done = burst(inbox, uploads=40, kills=3, seed=1)
+    once = Counter({f"{inbox.bucket}-{i:03d}": 1 for i in range(40)})
+    assert (done.runs, done.carried_out, done.messages_left) == (once, once, 0)
+    assert all(0 < at < 40 for at in done.killed_at[:-1]), "watchers must be killed while there is work"

@@ -13,11 +13,10 @@ from tests.tasks.cluster.processes import dask_processes
 from tests.tasks.cluster.work import deadly_among, deadly_at, doubled, slow, worker_that_worked
 from tests.tasks.runs import files_of, noisy_raster, place_in, plan_of
 
-pytestmark = pytest.mark.slow
-
 MASKS = "results/runs/1/masks.zarr"
 
 
+@pytest.mark.slow
 def test_a_worker_added_mid_run_takes_its_share(tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     with (
@@ -37,7 +36,11 @@ def test_a_worker_added_mid_run_takes_its_share(tmp_path: Path) -> None:
     assert min(worked.count(address) for address in set(worked)) >= 10
 
 
-@pytest.mark.parametrize("resources", [{}, {"GPU": 1}], ids=["on-any-worker", "on-workers-with-a-gpu"])
+ANY_WORKER = pytest.param({}, id="on-any-worker", marks=pytest.mark.long)
+GPU_WORKER = pytest.param({"GPU": 1}, id="on-workers-with-a-gpu", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("resources", [ANY_WORKER, GPU_WORKER])
 def test_an_item_that_kills_its_process_is_named_and_the_others_finish(
     resources: dict[str, float], tmp_path: Path
 ) -> None:
@@ -62,6 +65,7 @@ def test_an_item_that_kills_its_process_is_named_and_the_others_finish(
     assert sorted(told) == [i for i in range(30) if i not in (7, 19)]
 
 
+@pytest.mark.slow
 def test_of_a_strip_that_kills_its_process_only_the_deadly_part_is_left(tmp_path: Path) -> None:
     told: list[tuple[int, ...]] = []
     no_second_try = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
@@ -81,6 +85,7 @@ def test_of_a_strip_that_kills_its_process_only_the_deadly_part_is_left(tmp_path
     assert sorted(item for strip in told for item in strip) == [0, 1, 2, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_all_workers_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
     with (
         dask_processes(tmp_path, workers=1) as cluster,
@@ -91,6 +96,7 @@ def test_a_cluster_that_loses_all_workers_is_waited_for_and_then_given_up(tmp_pa
     assert failure.value.code == "E_NO_WORKERS"
 
 
+@pytest.mark.slow
 def test_a_cluster_without_workers_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
     with (
         dask_processes(tmp_path) as cluster,
@@ -102,6 +108,7 @@ def test_a_cluster_without_workers_is_waited_for_and_then_given_up(tmp_path: Pat
     assert cluster.address in str(failure.value)
 
 
+@pytest.mark.slow
 def test_blocks_are_worked_only_where_the_gpu_is_declared(tmp_path: Path) -> None:
     plan, place = plan_of(noisy_raster(tmp_path)), place_in(tmp_path)
     with dask_processes(tmp_path) as cluster:
@@ -117,6 +124,7 @@ def test_blocks_are_worked_only_where_the_gpu_is_declared(tmp_path: Path) -> Non
     assert worked[names["cpu"]] == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_no_block_and_no_byte(tmp_path: Path) -> None:
     plan = plan_of(noisy_raster(tmp_path))
     place = place_in(tmp_path / "killed")
@@ -139,6 +147,7 @@ def test_a_worker_that_dies_costs_no_block_and_no_byte(tmp_path: Path) -> None:
     assert files_of(tmp_path / "killed" / MASKS) == files_of(tmp_path / "control" / MASKS)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     plan = plan_of(noisy_raster(tmp_path))
     with dask_processes(tmp_path, workers=1) as cluster:
@@ -165,6 +174,7 @@ def test_a_scheduler_that_dies_leaves_a_run_that_can_be_resumed(tmp_path: Path) 
     assert files_of(tmp_path / "killed" / MASKS) == files_of(tmp_path / "control" / MASKS)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_died_between_two_stages_is_told(tmp_path: Path) -> None:
     with (
         dask_processes(tmp_path, workers=1) as cluster,

@@ -11,6 +11,7 @@ from tasks.s3_client import s3_client
 from tasks.s3_server import EmbeddedS3
 from tasks.storage import Storage, open_storage
 from tasks.storage_s3 import S3Storage
+from tasks.uploads.cancelled import is_cancelled, mark_cancelled, unmark_cancelled
 from tasks.uploads.known_runs import known_runs
 from tasks.uploads.ledger import DatedRecord, RunLog, known_record, read_record, run_log
 
@@ -25,6 +26,26 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     bucket = f"known-{abs(hash(request.node.nodeid)) % 10**12}"
     s3_client(endpoint_url=server.endpoint_url, region=None).create_bucket(Bucket=bucket)
     return open_storage(f"s3://{bucket}/results", endpoint_url=server.endpoint_url, region=None)
+
+
+def test_what_a_person_cancelled_is_told_until_it_is_taken_back(root: Storage) -> None:
+    for _ in range(2):
+        mark_cancelled(root, "bridge", CONTENT)
+    mark_cancelled(root, "bridge-2", OTHER)
+    assert known_runs(root).cancelled == {("bridge", CONTENT), ("bridge-2", OTHER)}
+    assert known_runs(root).folders == frozenset()
+    assert is_cancelled(root, "bridge", CONTENT)
+    assert not is_cancelled(root, "bridge", OTHER)
+    for _ in range(2):
+        unmark_cancelled(root, "bridge", CONTENT)
+    assert not is_cancelled(root, "bridge", CONTENT)
+    assert known_runs(root).cancelled == {("bridge-2", OTHER)}
+
+
+def test_nothing_is_cancelled_where_there_are_no_results_yet(s3_server: EmbeddedS3) -> None:
+    root = open_storage("s3://no-such-bucket/results", endpoint_url=s3_server.endpoint_url, region=None)
+    assert not is_cancelled(root, "bridge", CONTENT)
+    assert known_runs(root).cancelled == frozenset()
 
 
 def publish(log: RunLog) -> None:

@@ -1,5 +1,6 @@
 """The record that a run keeps of itself: begun, alive, and how it ended."""
 
+import asyncio
 import json
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +10,7 @@ import pytest
 
 from segmentation.errors import InputRejected, RunFailed
 from tasks.storage import Storage, open_storage
-from tasks.uploads.ledger import INTERRUPTED, REJECTED, DatedRecord, RunLog, read_record, run_log
+from tasks.uploads.ledger import INTERRUPTED, REJECTED, TIMED_OUT, DatedRecord, RunLog, read_record, run_log
 
 CONTENT = "0123456789abcdef"
 REFUSAL = InputRejected("E_NO_CRS", "deck.tif", "a raster must have a CRS, got none", "give it one")
@@ -88,6 +89,13 @@ def test_failures_are_counted_but_interruptions_are_not(results: Storage) -> Non
     crashed = run(results, ZeroDivisionError("x")).record
     assert (crashed.code, crashed.attempt, crashed.failures_so_far) == ("E_UNEXPECTED", 3, 2)
     assert run(results, settings="other").record.attempt == 1
+
+
+def test_a_run_that_is_out_of_time_has_failed_and_was_not_interrupted(results: Storage) -> None:
+    """Prefect ends it by an exception that is none of `Exception`, as who stops a run does."""
+    ended = run(results, asyncio.CancelledError()).record
+    assert (ended.state, ended.code, ended.failures_so_far) == ("failed", TIMED_OUT, 1)
+    assert "time limit" in (ended.cause or "")
 
 
 def test_a_record_that_nobody_can_read_counts_as_none(results: Storage) -> None:
