@@ -4,7 +4,6 @@ Chunks of the mask store become tiles one by one; the overviews are the levels o
 `segmentation.mask_pooling`: GDAL's own resampling would lose thin cracks.
 """
 
-import errno
 import hashlib
 import logging
 import zlib
@@ -24,6 +23,7 @@ from segmentation.georeference import Georeference
 from segmentation.mask_pooling import level_factors, level_shape
 from segmentation.records import RasterInput
 from tasks.cog_file import TILE_PX, Level, Template, read_template, write_cog
+from tasks.crash_points import reached
 from tasks.file_lock import file_lock
 from tasks.mask_metadata import POOLED_BY, mask_attributes
 from tasks.mask_pyramid import damaged_shard
@@ -31,7 +31,7 @@ from tasks.output_files import OutputFiles
 from tasks.report.pictures import CLASS_COLOURS, Rgb
 from tasks.run_place import RunPlace
 from tasks.shard_file import CHUNK_PX, decode_chunk
-from tasks.storage_local import disk_full
+from tasks.storage_local import telling_full_disk
 
 log = logging.getLogger("spanscan.cog")
 
@@ -69,6 +69,7 @@ def write_cogs(rasters: Sequence[RasterInput], place: RunPlace, files: OutputFil
         with file_lock(path.with_suffix(".lock")):
             try:
                 _write(path, raster, place)
+                reached("after_cog_staged")
                 files.write_file(key, path, COG_TYPE)
             finally:
                 path.unlink(missing_ok=True)
@@ -79,12 +80,8 @@ def write_cogs(rasters: Sequence[RasterInput], place: RunPlace, files: OutputFil
 
 
 def _write(path: Path, raster: RasterInput, place: RunPlace) -> None:
-    try:
+    with telling_full_disk(path):
         write_cog(path, _template(raster.georeference), _levels(raster, place))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise disk_full(path, needed_bytes=None) from error
 
 
 def class_names_xml() -> bytes:

@@ -21,6 +21,7 @@ from segmentation.errors import RunFailed
 from segmentation.mask_pooling import Mask, level_factors, level_shape, pool_mask
 from segmentation.records import RasterInput
 from tasks.cluster import run_each
+from tasks.crash_points import reached
 from tasks.run_place import RunPlace
 from tasks.shard_file import CHUNK_PX, decode_chunk
 
@@ -58,6 +59,7 @@ def write_pyramid(rasters: Sequence[RasterInput], place: RunPlace, client: Clien
         stored = place.masks.stored_shards(raster.slug, factor=1)
         for factor in factors:
             stored = _write_level(raster, place, client, factor=factor, above=stored)
+        reached("before_levels_finished")
         place.masks.finish_levels(raster, factors)
         log.info("%s: %d levels below the mask", raster.name, len(factors))
     place.masks.consolidate()
@@ -99,7 +101,9 @@ def pool_shard(work: LevelShard, place: RunPlace) -> bool:
                 pooled[at_row : at_row + part.shape[0], at_col : at_col + part.shape[1]] = part
         except ValueError as error:
             raise damaged_shard(work.slug, row, col, place, error) from error
-    return place.masks.write_level_shard(work.slug, work.row, work.col, pooled, factor=work.factor)
+    is_written = place.masks.write_level_shard(work.slug, work.row, work.col, pooled, factor=work.factor)
+    reached("after_level_shard")
+    return is_written
 
 
 def _chunks(work: LevelShard, place: RunPlace, row: int, col: int) -> list[tuple[int, int, bytes]]:

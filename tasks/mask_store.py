@@ -6,8 +6,10 @@ carries a CRC-32C, so that a flipped bit is an error and not another class.
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from segmentation.inference.geometry import blocks
 from segmentation.mask_pooling import level_factors, pool_mask, pool_spans
 from segmentation.records import RasterInput
 from segmentation.windows import Window
+from tasks.crash_points import reached
 from tasks.mask_metadata import (
     centres,
     group_attributes,
@@ -36,6 +39,7 @@ from tasks.mask_metadata import (
 )
 from tasks.shard_file import CHUNK_PX, ZSTD_LEVEL, constant_shard, encode_shard, split_shard
 from tasks.storage import Storage, open_storage
+from tasks.storage_local import telling_full_disk
 from tasks.zarr_window import read_window
 
 if TYPE_CHECKING:  # else whoever reads a mask would load torch
@@ -66,46 +70,50 @@ class MaskStore:
 
     def create(self, raster: RasterInput, *, block_px: int) -> None:
         """Create the arrays of a raster, all "not inspected"; leaves an existing group of that raster as it is."""
-        root = _root(self)
-        if f"{raster.slug}/mask" in root and f"{raster.slug}/spatial_ref" in root:
-            return
-        georeference = raster.georeference
-        group = _group(root, raster.slug)
-        group.attrs.update(group_attributes(raster, factor=1))
-        _create_mask(group, georeference, block_px=block_px)
-        _array_in(
-            group,
-            "probability",
-            shape=(len(DEFECT_CLASSES), georeference.height, georeference.width),
-            dtype="uint8",
-            chunks=(len(DEFECT_CLASSES), CHUNK_PX, CHUNK_PX),
-            shards=(len(DEFECT_CLASSES), block_px, block_px),
-            fill_value=0,
-            dimension_names=("class", "y", "x"),
-            attributes=probability_attributes(),
-            compressors=_COMPRESSORS,
-        )
-        _create_place(group, georeference)
+        with self._telling_full_disk():
+            root = _root(self)
+            if f"{raster.slug}/mask" in root and f"{raster.slug}/spatial_ref" in root:
+                return
+            georeference = raster.georeference
+            group = _group(root, raster.slug)
+            group.attrs.update(group_attributes(raster, factor=1))
+            _create_mask(group, georeference, block_px=block_px)
+            reached("between_mask_arrays")
+            _array_in(
+                group,
+                "probability",
+                shape=(len(DEFECT_CLASSES), georeference.height, georeference.width),
+                dtype="uint8",
+                chunks=(len(DEFECT_CLASSES), CHUNK_PX, CHUNK_PX),
+                shards=(len(DEFECT_CLASSES), block_px, block_px),
+                fill_value=0,
+                dimension_names=("class", "y", "x"),
+                attributes=probability_attributes(),
+                compressors=_COMPRESSORS,
+            )
+            _create_place(group, georeference)
 
     def create_level(self, raster: RasterInput, *, factor: int) -> None:
         """Create the arrays of a pyramid level, all "not inspected"; leaves an existing level as it is."""
-        group = zarr.open_group(_store(self), path=raster.slug, mode="r+", use_consolidated=False)
-        if f"{factor}/mask" in group and f"{factor}/spatial_ref" in group:
-            return
-        level = _group(group, str(factor))
-        level.attrs.update(group_attributes(raster, factor=factor))
-        georeference = level_georeference(raster.georeference, factor)
-        _create_mask(level, georeference, block_px=self.block_px(raster.slug))
-        _create_place(level, georeference)
+        with self._telling_full_disk():
+            group = zarr.open_group(_store(self), path=raster.slug, mode="r+", use_consolidated=False)
+            if f"{factor}/mask" in group and f"{factor}/spatial_ref" in group:
+                return
+            level = _group(group, str(factor))
+            level.attrs.update(group_attributes(raster, factor=factor))
+            georeference = level_georeference(raster.georeference, factor)
+            _create_mask(level, georeference, block_px=self.block_px(raster.slug))
+            _create_place(level, georeference)
 
     def finish_levels(self, raster: RasterInput, factors: Sequence[int]) -> None:
         """Say that the levels are complete: from now on readers use them."""
-        group = zarr.open_group(_store(self), path=raster.slug, mode="r+", use_consolidated=False)
-        group.attrs.put(multiscales_attributes(raster, factors))
+        with self._telling_full_disk():
+            group = zarr.open_group(_store(self), path=raster.slug, mode="r+", use_consolidated=False)
+            group.attrs.put(multiscales_attributes(raster, factors))
 
     def consolidate(self) -> None:
         """Put a copy of all metadata at the root, for readers that cannot list: over HTTP, without a request each."""
-        with warnings.catch_warnings():
+        with self._telling_full_disk(), warnings.catch_warnings():
             # Zarr warns that other libraries may not know it; xarray warns where it is not there.
             warnings.filterwarnings("ignore", message="Consolidated metadata")
             zarr.consolidate_metadata(_store(self))
@@ -150,6 +158,7 @@ class MaskStore:
         # A probability of 0 is what an absent shard reads as.
         if (probability := encode_shard(block.probability, block_px=block_px, fill_value=0)) is not None:
             self._put(f"{slug}/probability/c/0/{row}/{col}", probability)
+        reached("between_shard_files")
         if (mask := encode_shard(block.mask, block_px=block_px, fill_value=NOT_INSPECTED)) is not None:
             self._put(f"{slug}/mask/c/{row}/{col}", mask)
 
@@ -160,6 +169,10 @@ class MaskStore:
         mask = constant_shard(NODATA, window.shape, block_px=block_px, fill_value=NOT_INSPECTED)
         if mask is not None:
             self._put(f"{slug}/mask/c/{row}/{col}", mask)
+
+    def _telling_full_disk(self) -> AbstractContextManager[None]:
+        """For what Zarr writes by itself."""
+        return nullcontext() if self.uri.startswith("s3://") else telling_full_disk(Path(self.uri))
 
     def _put(self, key: str, shard: bytes) -> None:
         _storage(self).write(key, shard, content_type=_SHARD_TYPE)

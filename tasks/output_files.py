@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tasks.crash_points import reached
 from tasks.storage import Storage
 from tasks.storage_local import file_sha256
 
@@ -20,12 +21,14 @@ class OutputFiles:
     def write(self, key: str, data: bytes, content_type: str) -> str:
         """Write one file in one step; its address."""
         self._storage.write(key, data, content_type=content_type)
+        reached("after_output_file")
         self.sha256[key] = hashlib.sha256(data).hexdigest()
         return self._storage.uri(key)
 
     def write_file(self, key: str, path: Path, content_type: str) -> str:
         """Put a local file of any size in place in one step, without holding it in memory; its address."""
         self._storage.upload(path, key, content_type=content_type)
+        reached("after_output_file")
         self.sha256[key] = file_sha256(path)
         return self._storage.uri(key)
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from segmentation.errors import SpanscanError
 from segmentation.records import GivenMask, StructureResult, Survey, SurveyContent
+from tasks.crash_points import reached
 from tasks.layers.stac_collection import update_collection
 from tasks.measure import Measured
 from tasks.output_files import dumped_json
@@ -137,6 +138,7 @@ def publish_run(
         seconds_by_stage=dict(figures.seconds),
     )
     manifest = _manifest(plan, measured, reported, seam_proof, figures, outcome)
+    reached("before_manifest")
     # The first of two runs of the same content leaves the manifest: what is published does not change any more.
     place.storage.swap(MANIFEST, dumped_json(manifest), expected=None)
     outcome = _pointed(place, outcome, plan.survey)
@@ -167,7 +169,9 @@ def _pointed(place: RunPlace, outcome: Published, survey: Survey | None) -> Publ
         return present_content(survey.uri, endpoint_url=place.endpoint_url, region=place.region)
 
     content = survey.content if survey is not None else None
+    reached("before_pointer_swap")
     pointer = swap_pointer(place.results, outcome.run_key, content=content, present=present)
+    reached("after_pointer_swap")
     if pointer.run_key != outcome.run_key:
         log.warning("a newer upload of this survey is published: run %s", pointer.run_key)
         return replace(outcome, superseded_by=pointer.run_key)

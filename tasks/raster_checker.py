@@ -1,4 +1,12 @@
-"""Uploaded rasters are opened in a process of their own: what ends or hangs a decoder costs that process alone."""
+"""Uploaded rasters are opened in a process of their own: what ends or hangs a decoder costs that process alone.
+
+Before an inspection that process decodes every strip and tile that was written, with its mask, by the very functions
+that read it later; so the stages after it read in their own process, at full speed, what was decoded whole once before.
+That holds because the bytes are the same: a staged object is named by the SHA-256 it had when it was decoded and is
+hashed again by each process that opens it, a local file must still have the size and time to the nanosecond of its pin
+(RunFailed E_CHANGED). What remains is a decoder that fails on the same bytes at the second time, or a local file that
+somebody rewrites with its time set back, who can then end the run's process; the run goes on from its finished blocks.
+"""
 
 import json
 import os

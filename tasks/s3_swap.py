@@ -57,7 +57,7 @@ class ConditionalWrite:
         conditions = list(self._conditions())
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._judged(self._put(**conditions[0]))
+                answer = self._put(**conditions[0])
             except (ClientError, HTTPClientError) as error:
                 found = self._head()
                 if self._is_ours(found):
@@ -72,6 +72,9 @@ class ConditionalWrite:
                     return self._without_condition(found)
                 else:
                     pause(attempt)
+            else:
+                # Apart from the write: a history that may not be read decides nothing, so its refusal is raised.
+                return self._judged(answer)
         cause = f"the server must decide a conditional write, got {_TRIES} times: ask again"
         raise RunFailed("E_S3_UNAVAILABLE", self.uri, cause, "run it again")
 

@@ -104,7 +104,7 @@ def prove_seams(plan: InspectionPlan, place: RunPlace, client: Client, *, record
 
     Raises RunFailed E_SEAM where an exact run differs from the one piece beyond rounding.
     """
-    context = InferenceContext(plan.inference, place)
+    context = InferenceContext(plan.inference, place, None)
     work = probes(plan, records=records)
     resources = inference_resources(client, device=plan.inference.engine.device)
     compared = [c for found in run_each(client, _prove, work, shared=context, resources=resources) for c in found]

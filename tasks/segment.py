@@ -8,7 +8,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +27,10 @@ from segmentation.models.registry import load_model
 from segmentation.records import RasterInput
 from segmentation.windows import Window
 from tasks.allocator import give_back_memory, keep_freed_memory
+from tasks.block_attempts import MOST_DEATHS, BlockAttempts, attempts_of, deadly_blocks
 from tasks.cluster import inference_resources, run_each
 from tasks.cluster.needs import WorkerNeeds, refuse_workers_without
+from tasks.crash_points import reached
 from tasks.leftovers import remove_leftovers, sole_writer
 from tasks.outside import parts_on_structures, structures_in, wanted_of
 from tasks.overlap import overlapped
@@ -79,6 +82,8 @@ class InferenceContext:
 
     inference: InferencePlan
     place: RunPlace
+    attempts: BlockAttempts | None
+    """Where begun blocks are written down; None on a cluster, which knows by itself what its workers died of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,11 @@ class _StripWork:
     def __str__(self) -> str:
         places = ", ".join(f"({part.block.row}, {part.block.col})" for part in self.parts)
         return f"{self.raster.name}, block at (row, col) {places}"
+
+    @property
+    def key(self) -> str:
+        """The record of its first block."""
+        return record_key(self.raster.slug, self.parts[0].block)
 
     def split(self) -> "tuple[_StripWork, ...]":
         """A work item for each of its blocks."""
@@ -121,7 +131,8 @@ def segment_blocks(
     """Segment every block that has no record yet; `on_block(done, all)` is called as they are done.
 
     One process at a time works at a run whose results lie in a folder; another one waits, and then resumes it. Raises
-    RunFailed E_BLOCK for a block that ends the process of each worker that takes it, when all others are done.
+    RunFailed E_BLOCK for a block that ends the process of each worker that takes it, when all others are done; in this
+    process that takes three runs, after the first of which it is left to the end.
     """
     started = time.monotonic()
     refuse_workers_without(client, _needs(plan, place))
@@ -139,15 +150,7 @@ def segment_blocks(
             finished |= {record_key(r.raster_slug, r.block): r for r in unread}
             done.add(len(unread))
             todo += _strips(raster_plan, plan, client, finished=finished)
-        for records in run_each(
-            client,
-            segment_strip,
-            todo,
-            shared=InferenceContext(plan.inference, place),
-            on_done=lambda records: done.add(len(records)),
-            resources=inference_resources(client, device=plan.inference.engine.device),
-            split=_StripWork.split,
-        ):
+        for records in _carried(todo, plan, place, client, done=done, finished=finished):
             finished |= {record_key(r.raster_slug, r.block): r for r in records}
             for r in records:
                 place_of_block = (r.block.row, r.block.col)
@@ -155,6 +158,41 @@ def segment_blocks(
                 log.debug("%s: block at (row, col) %s in %.1f s", r.raster_slug, place_of_block, r.seconds, extra=told)
     records = tuple(finished[record_key(r.raster.slug, b)] for r in plan.rasters for b in r.blocks)
     return SegmentOutcome(records, resumed, time.monotonic() - started)
+
+
+def _carried(
+    todo: Sequence[_StripWork],
+    plan: InspectionPlan,
+    place: RunPlace,
+    client: Client,
+    *,
+    done: "BlockCount",
+    finished: Mapping[str, BlockRecord],
+) -> Iterator[tuple[BlockRecord, ...]]:
+    """The records of all blocks to do; those with which a process of this machine died come last, each alone."""
+    attempts = attempts_of(place.run_uri, place.staging_dir) if client.cluster is not None else None
+    deaths = attempts.deaths(finished) if attempts is not None else Counter[str]()
+    parts = [_StripWork(strip.raster, (part,)) for strip in todo for part in strip.parts if deaths]
+    suspects = [part for part in parts if part.key in deaths]
+    rest = [part for part in parts if part.key not in deaths] if suspects else todo
+    deadly = [part for part in suspects if deaths[part.key] >= MOST_DEATHS]
+    waves = [rest, *([part] for part in suspects if part not in deadly)]
+    try:
+        for wave in waves:
+            yield from run_each(
+                client,
+                segment_strip,
+                wave,
+                shared=InferenceContext(plan.inference, place, attempts),
+                on_done=lambda records: done.add(len(records)),
+                resources=inference_resources(client, device=plan.inference.engine.device),
+                split=_StripWork.split,
+            )
+        if deadly:
+            raise deadly_blocks(str(part) for part in deadly)
+    finally:
+        if attempts is not None:
+            attempts.forget()
 
 
 def _needs(plan: InspectionPlan, place: RunPlace) -> WorkerNeeds:
@@ -198,6 +236,7 @@ def _write_unread(
             for i in range(0, len(ordered), NODATA_BLOCKS_PER_TASK)
         ]
         run_each(client, write_nodata_blocks, work, shared=place)
+        reached("after_nodata_shards")
         place.storage.write(done_key, json.dumps(wanted).encode(), content_type="application/json")
     return [
         *(BlockRecord(raster.slug, b, {NODATA: b.window.area_px}, 0.0) for b in nodata),
@@ -245,6 +284,8 @@ def segment_strip(work: _StripWork, context: InferenceContext) -> tuple[BlockRec
     reader = block_reader(place.local_path(work.raster), work.raster, handles=handles_of(inference))
 
     def read(part: _Part) -> Pixels:
+        if context.attempts is not None:
+            context.attempts.begin(record_key(work.raster.slug, part.block))
         return reader.read_mirrored(aligned_window(part.block.window, inference.geometry))
 
     def infer(part: _Part, pixels: Pixels) -> tuple[SegmentedWindow, float]:
@@ -264,9 +305,11 @@ def segment_strip(work: _StripWork, context: InferenceContext) -> tuple[BlockRec
     def write(part: _Part, result: tuple[SegmentedWindow, float]) -> BlockRecord:
         segmented, seconds = result
         place.masks.write_block(work.raster.slug, part.block.window, segmented)
+        reached("after_shard_write")
         record = BlockRecord(work.raster.slug, part.block, count_classes(segmented.mask), round(seconds, 3))
         key = record_key(work.raster.slug, part.block)
         place.storage.write(key, json.dumps(asdict(record)).encode(), content_type="application/json")
+        reached("after_block_record")
         return record
 
     helpers = {"readers": inference.helpers, "writers": inference.helpers}

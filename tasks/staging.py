@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from segmentation.records import SourceObject
+from tasks.crash_points import reached
 from tasks.file_lock import file_lock
 from tasks.storage import ObjectInfo, Storage, open_storage
 from tasks.storage_local import check_local_pin, disk_full, file_sha256, pin_local
@@ -81,10 +82,12 @@ def _fetch(storage: Storage, source: SourceObject, staging_dir: Path) -> tuple[S
                 raise disk_full(partial, needed_bytes=source.size_bytes + _SPARE_BYTES)
             sha256 = storage.download(source, partial)
             path = _place_of(source, staging_dir, sha256)
+            reached("before_staged_rename")
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         _remember(path)
+        reached("after_staged_rename")
         (staging_dir / f"{pin}.sha256").write_text(sha256)
         return replace(source, sha256=sha256), path
 

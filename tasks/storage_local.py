@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,12 +15,17 @@ from typing import IO, Self
 
 from segmentation.errors import RunFailed, SpanscanError
 from segmentation.records import SourceObject
+from tasks.crash_points import reached
 from tasks.file_lock import file_lock
 from tasks.s3_errors import not_found
 from tasks.storage_base import ObjectInfo, Storage, SwapOutcome, check_key
 
 _TEMPORARY_PREFIX = ".spanscan-"
 _COPY_STEP_BYTES = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_IN_WORDS = re.compile("no space left|disk is full|disk quota exceeded", re.IGNORECASE)
+_LEAST_FREE_BYTES = 1 << 16
+"""A disk with less is full to whoever failed to write there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,7 @@ class LocalStorage(Storage):
                     if os.fstat(number).st_mtime_ns <= later_than_ns:
                         os.utime(number, ns=(later_than_ns + 1, later_than_ns + 1))
                     etag = _etag(os.fstat(number))
+                reached("before_rename")
                 Path(name).replace(path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
@@ -162,11 +169,41 @@ def changed(source: SourceObject, got: str) -> RunFailed:
 
 def disk_full(path: Path, *, needed_bytes: int | None) -> RunFailed:
     """The failure of a run that found no space for `path`."""
-    folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
+    folder = _folder_above(path)
     free_bytes = shutil.disk_usage(folder).free
     needed = "more" if needed_bytes is None else f"{needed_bytes} bytes"
     cause = f"the disk must have room for {needed}, got {free_bytes} bytes free in {folder}"
     return RunFailed("E_DISK_FULL", str(path), cause, "free some space there or name another folder, and run it again")
+
+
+def _folder_above(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.is_dir())
+
+
+@contextmanager
+def telling_full_disk(path: Path) -> Iterator[None]:
+    """Tell a disk that is full where a library writes below `path`: RunFailed E_DISK_FULL; other errors pass."""
+    try:
+        yield
+    except SpanscanError:
+        raise
+    except Exception as error:
+        # Libraries in C say it in words, and some of something else that follows from it.
+        is_told = (isinstance(error, OSError) and error.errno in _FULL) or _FULL_IN_WORDS.search(str(error))
+        if not is_told and shutil.disk_usage(_folder_above(path)).free >= _LEAST_FREE_BYTES:
+            raise
+        raise disk_full(path, needed_bytes=None) from error
+
+
+@contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A folder for temporary files, gone at the end; raises RunFailed E_DISK_FULL for what finds no room there."""
+    with (
+        telling_full_disk(Path(tempfile.gettempdir())),
+        tempfile.TemporaryDirectory(prefix=prefix) as name,
+        telling_full_disk(Path(name)),  # while what fills the disk still lies there
+    ):
+        yield Path(name)
 
 
 def file_sha256(path: Path) -> str:
@@ -224,7 +261,7 @@ def _telling_os_errors(subject: str) -> Iterator[None]:
 
 
 def _told(error: OSError, subject: str) -> SpanscanError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         return disk_full(Path(subject), needed_bytes=None)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         cause = f"the file must be open to this user, got: {error.strerror}"

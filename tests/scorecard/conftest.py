@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser.conftest import chromium, open_page
 from tests.scorecard.inputs import Control
+from tests.scorecard.killed_surveys import local_place
+from tests.scorecard.killed_worlds import World, undisturbed
 
 __all__ = ["chromium", "open_page"]
 
@@ -39,3 +41,10 @@ def asked() -> Iterator[tuple[str, list[str]]]:
     yield f"http://127.0.0.1:{server.server_port}/x", paths
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def in_folders(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A survey in a folder whose older upload is published, and what becomes of the newer one."""
+    folder = tmp_path_factory.mktemp("killed")
+    return undisturbed(local_place(folder), folder / "told.json")

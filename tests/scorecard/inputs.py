@@ -80,15 +80,18 @@ def discovered(survey: str | Path, *, home: Path, results: Path, **settings: Any
         return discover(str(survey), rules=input_rules(chosen), skip_rejected=chosen.skip_rejected)
 
 
-def inspected(survey: Path, *, home: Path, results: Path, **settings: Any) -> Path:
-    """The flow `inspect-survey` with all its stages, each called as it is instead of as a task of a Prefect server."""
+def inspected_with(survey: str, settings: dict[str, Any]) -> Any:
+    """What the flow `inspect-survey` publishes, each of its stages called as it is and not as a task of Prefect."""
     from flows.inspect_survey import inspect_survey
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flows.stopwatch.task", lambda **_: lambda stage: stage)
-        published = inspect_survey.fn(
-            str(survey), settings={"home": str(home), "results": str(results), "workers": 1, **settings}
-        )
+        return inspect_survey.fn(survey, settings={"workers": 1, **settings})
+
+
+def inspected(survey: Path, *, home: Path, results: Path, **settings: Any) -> Path:
+    """The folder of the run that an inspection published."""
+    published = inspected_with(str(survey), {"home": str(home), "results": str(results), **settings})
     return Path(published.results)
 
 

@@ -15,6 +15,8 @@ from tests.tasks.surveys import write_raster, write_sparse
 R, G, B, A = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 SHOWN_COLS = 360
 """Columns that hold data in a raster whose other columns hold none."""
+SPARSE_SIDE_PX = 38_000
+"""Three bands of it are 4.3 GB."""
 STRIPS: Mapping[str, Any] = {"tiled": False, "blockxsize": None}
 
 
@@ -122,8 +124,10 @@ OTHER_ACCEPTED = [
         lambda path: write_picture(path, np.tile(picture()[:, :1], (1, 1, 16))[:, :, :10_000], **STRIPS),
     ),
     Accepted(
-        "28 BigTIFF of 60,000 px a side, sparse",
-        lambda path: write_sparse(path, side_px=60_000, tile_px=1024, image_at=(17, 31), nodata=0, compress="deflate"),
+        "28 BigTIFF of more than 4 GB, sparse",
+        lambda path: write_sparse(
+            path, side_px=SPARSE_SIDE_PX, tile_px=1024, image_at=(17, 31), nodata=0, compress="deflate"
+        ),
     ),
 ]
 """What must be accepted with another picture than the control's."""

@@ -9,7 +9,7 @@ import pytest
 
 from segmentation.classes import NODATA, NOT_INSPECTED
 from tests.scorecard.inputs import Control, Told, check, discovered, inspected, mask_of, reports, write_picture
-from tests.scorecard.inputs_accepted import ACCEPTED, OTHER_ACCEPTED, SHOWN_COLS, Accepted
+from tests.scorecard.inputs_accepted import ACCEPTED, OTHER_ACCEPTED, SHOWN_COLS, SPARSE_SIDE_PX, Accepted
 
 EDGE_PX = 128
 """So far from what was not seen a pixel's class does not depend on it: more than the radius of the net's view."""
@@ -84,7 +84,7 @@ def test_it_is_inspected_where_it_holds_data_and_nowhere_else(case: Accepted, su
     run = inspected(survey, home=control.home, results=control.folder / "accepted", report_formats=["html"])
     (report,) = reports(run).values()
     if "sparse" in case.id:
-        share = 1024**2 / 60_000**2
+        share = 1024**2 / SPARSE_SIDE_PX**2
         assert report["structure"]["coverage_percent"] == pytest.approx(100 * share, rel=0.05)
         return
     mask = mask_of(run)

@@ -4,6 +4,7 @@ from tests.scorecard import (
     test_inputs_accepted,
     test_inputs_models,
     test_inputs_names,
+    test_inputs_pixel_shapes,
     test_inputs_refused,
     test_inputs_structures,
 )
@@ -13,6 +14,7 @@ MODULES = (
     test_inputs_accepted,
     test_inputs_models,
     test_inputs_names,
+    test_inputs_pixel_shapes,
     test_inputs_refused,
     test_inputs_structures,
 )

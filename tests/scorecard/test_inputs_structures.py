@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shapely.geometry import Polygon, shape
 
 from segmentation.errors import InputRejected
 from tests.scorecard.inputs import Control, Row, check, discovered, inspected, mask_of, reports, write_picture
@@ -149,6 +150,8 @@ COVERED = [
     Covered("40 inside the raster", (0.02, 0.6), 100.0),
     Covered("40 half outside the raster", (0.6, 1.4), 50.0),
     Covered("40 wholly outside the raster", (1.2, 2.2), 0.0),
+    # Each place counts for the first footprint that holds it: of this one only a strip is left.
+    Covered("40 overlapping the first", (0.0, 0.6), 3.3),
 ]
 
 
@@ -188,6 +191,21 @@ def test_a_footprint_is_reported_by_how_much_of_it_was_seen(
     if case.coverage_percent == 0:
         assert covered[1][case.id]["cracks"] is None or covered[1][case.id]["cracks"]["total_length_m"] is None
         assert "not inspected" in html.lower()
+
+
+@pytest.mark.slow
+def test_damage_in_several_footprints_is_counted_in_the_first_of_them(
+    covered: tuple[Path, dict[str, Any], dict[str, Any]], control: Control
+) -> None:
+    footprints = {case.id: Polygon(_ring(control, *case.columns)) for case in COVERED}
+    found = {name: [shape(d["geometry"]) for d in covered[1][name]["defects"]] for name in footprints}
+    (first, *_, overlapping) = footprints
+    assert any(footprints[overlapping].contains(one) for one in found[first]), "nothing lies in both otherwise"
+    for one in found[overlapping]:
+        others = [name for name in footprints if name != overlapping and footprints[name].contains(one)]
+        assert others == []
+    listed = [one.wkb for each in found.values() for one in each]
+    assert len(listed) == len(set(listed))
 
 
 @pytest.mark.slow

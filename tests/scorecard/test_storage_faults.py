@@ -82,11 +82,26 @@ def control(inspector: Inspector) -> dict[str, str]:
     return inspector.files(inspector.inspect(results="control"))
 
 
+@pytest.fixture(scope="class")
+def good_afterwards(
+    inspector: Inspector, control: dict[str, str], deck: Path, request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """After the cases of a fault the good survey is put again and gives what it gave before."""
+    yield
+    put_survey(inspector.bucket, deck, endpoint_url=inspector.endpoint_url)
+    assert inspector.files(inspector.inspect(results=f"after-{request.cls.__name__}")) == control
+
+
 @pytest.fixture
 def world(
-    inspector: Inspector, control: dict[str, str], deck: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inspector: Inspector,
+    control: dict[str, str],
+    good_afterwards: None,
+    deck: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
-    """After the case the good survey is put again and gives what it gave before."""
+    """The upload is put again after each case."""
     monkeypatch.setattr(client_settings, "_LONGEST_PAUSE_S", 0.05)
     monkeypatch.setattr(client_settings, "_CONFIG", client_settings._CONFIG.merge(Config(read_timeout=3)))
     near = replace(inspector, folder=tmp_path / "near")
@@ -94,7 +109,6 @@ def world(
         far = replace(inspector, endpoint_url=proxy.endpoint_url, folder=tmp_path / "far")
         yield World(near, far, proxy, control)
     put_survey(near.bucket, deck, endpoint_url=near.endpoint_url)
-    assert near.files(near.inspect(results=f"after-{tmp_path.name}")) == control
 
 
 class TestFault01ServerErrors:

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segmentation.errors import InputRejected
+from segmentation.errors import InputRejected, RunFailed
+from tasks.discover import InputRules, discover
 from tasks.raster_checked import CheckedRaster
 from tasks.raster_checker import RasterChecker, raster_checker
+from tasks.staging import staged
+from tasks.storage_local import file_sha256
 from tests.tasks.surveys import LIMITS, checked, picture, write_raster
 
 
@@ -108,3 +111,17 @@ def test_the_process_sees_no_credentials_and_is_gone_with_its_owner(
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.poll() is not None
+
+
+def test_what_is_read_later_are_the_bytes_that_the_process_has_decoded(tmp_path: Path) -> None:
+    """Rasters are inspected outside of that process, so nobody may put others in their place in between."""
+    path = write_raster(tmp_path / "bridge" / "deck.tif")
+    rules = InputRules(None, None, tmp_path / "staging", None, None, None, LIMITS)
+    (raster,) = discover(str(path.parent), rules=rules, skip_rejected=False).rasters
+    decoded = file_sha256(path)
+    assert raster.source.sha256 == decoded
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(RunFailed) as failed:
+        staged(raster.source, staging_dir=rules.staging_dir, endpoint_url=None, region=None)
+    assert failed.value.code == "E_CHANGED"
