@@ -34,6 +34,8 @@ class TracedPath:
     """``(N,)`` what of it was taken for noise; NaN as `width_m`."""
     distance_width_m: Floats
     """``(N,)`` between the edges of the mask; NaN where the profile tells the width."""
+    mask_width_m: Floats
+    """``(N,)`` twice the distance to the nearest pixel outside the mask."""
     core: Bools
     """``(N,)`` away from ends and junctions."""
     fwhm_px: Floats

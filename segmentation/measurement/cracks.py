@@ -18,8 +18,10 @@ distance between its edges across the line, capped by its distance transform. `w
     profile, mean:     2 · √(0.02² + (0.45 a)² + e² + m²),   m = 0.5 s · √(24 px / length), at most 0.5 s
     distance:          2 · √(0.35² + scatter²), and at least a quarter of the largest width
 
-with s the noise of one width, the median of the curvature of its likelihood (noise of the background at both edges); a
-the σ of the width over all blurs and darknesses that this crack and its raster leave possible (`LineShape.spread_at`);
+To the first is added, in squares, what the largest width exceeds that of the mask there by (times their usual ratio),
+if more than 1.5 px: a dark joint or shadow beside a crack looks like width, and no mask bears it out. s is the noise
+of one width, the median of the curvature of its likelihood (noise of the background at both edges); a the σ of the
+width over all blurs and darknesses that this crack and its raster leave possible (`LineShape.spread_at`);
 m the noise of a mean over the length, since grounds are mottled over some 24 px; f the share of the widest place's
 excess over the mean that was believed and b what of it was taken off as noise, which may have been real; e what the
 places near ends and junctions may add, which no profile shows: 0.7 times their share of the line times the standard
@@ -46,7 +48,7 @@ from segmentation.measurement.crack_graph import CrackTrace, TracedPath, crack_f
 from segmentation.measurement.ends import End, overlong_px
 from segmentation.measurement.profiles import Profiles, crack_profiles, joined, unseen
 from segmentation.measurement.skeletons import GroundFrame, Path, centre_paths
-from segmentation.measurement.width_noise import MOTTLE_PX, running_median, without_noise
+from segmentation.measurement.width_noise import MOTTLE_PX, beyond_mask, running_median, without_noise
 from segmentation.measurement.widths import LineShape, fitted_widths, line_shape, mask_widths
 from segmentation.records import CrackMeasure
 
@@ -67,6 +69,8 @@ _REMOVED = 0.3
 _UNSEEN_ENDS = 0.7
 """Error from the places that no profile shows, per their share and the standard deviation of the widths."""
 _DISTANCE_PX = 0.35
+_MASK_STEP_PX = 1.5
+"""A mask's edges lie on whole pixels; a width that exceeds it by more than this may be another line's as well."""
 _RESOLVED_BLURS = 2.0
 """A line narrower than this many σ of blur looks like the blur alone."""
 _STEP_PX = 2.0
@@ -162,6 +166,7 @@ def trace_crack(
                 width_m=width[kept] * frame.gsd_m,
                 removed_m=np.abs(running[n] - width)[kept] * frame.gsd_m,
                 distance_width_m=_distance_width(path, ~np.isfinite(width), pixels, frame)[kept] * frame.gsd_m,
+                mask_width_m=2 * path.half_width[kept] * frame.gsd_m,
                 core=path.core[kept],
                 fwhm_px=full[n][kept],
                 nodes=path.nodes,
@@ -258,6 +263,10 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
         uncertainty_m, of_mean_m = _uncertainty_m(
             trace, width, removed, seen, length_m=length_m, told_share=told.sum() / told.size
         )
+        drawn = np.concatenate([path.mask_width_m[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
+        beyond_m = beyond_mask(width, mask_width=drawn, at=int(width.argmax()))
+        if beyond_m > _MASK_STEP_PX * trace.gsd_m:
+            uncertainty_m = float(np.hypot(uncertainty_m, beyond_m))
     else:
         where = np.isfinite(by_distance)
         where &= core if (core & where).any() else True

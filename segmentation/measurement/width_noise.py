@@ -43,6 +43,15 @@ def running_median(width: Floats, step: float) -> Floats:
     return np.where(known, median_filter(filled, size=size, mode="nearest"), np.nan)
 
 
+def beyond_mask(width: Floats, *, mask_width: Floats, at: int) -> float:
+    """By how much the width ``(N,)`` at one place exceeds what the mask's own width there ``(N,)`` lets expect.
+
+    A mask may be drawn fat or thin, so what is expected is the mask's width times their usual ratio along the crack.
+    """
+    usual = float(np.median(width / np.maximum(mask_width, 1e-9)))
+    return max(0.0, float(width[at] - usual * mask_width[at]))
+
+
 def without_noise(widths: Sequence[Floats], *, noise: float, steps: Sequence[float]) -> list[Floats]:
     """The running widths ``(N,)`` of each branch of one crack without what noise explains of them; NaN stays NaN.
 

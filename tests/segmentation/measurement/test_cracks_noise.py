@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from segmentation.measurement.cracks import measure_crack
 from segmentation.measurement.width_noise import running_median, without_noise
 from tests.segmentation.measurement.rendering import SQUARE_MM, centre_of, render, straight
 from tests.segmentation.measurement.test_cracks import SHAPE, measured
@@ -94,3 +95,19 @@ def test_a_crack_that_swells_is_stated_with_its_largest_width() -> None:
         found = measured(render([line], width_m=[width_px * 1e-3], shape=SHAPE, seed=seed)).measure
         assert abs(found.max_width_mm - 6.0) <= 0.25
         assert found.max_width_mm > found.mean_width_mm + 1.0
+
+
+def test_what_a_joint_beside_the_crack_adds_to_its_width_is_covered_by_the_uncertainty() -> None:
+    """Symptom: 15.05 ± 0.66 mm was stated of a crack 6.4 mm wide. Cause: a dark joint of the brickwork beside it."""
+    east, north = centre_of(SQUARE_MM, SHAPE)
+    one = render([straight((east, north), length_m=0.110, angle_deg=0.0)], width_m=0.005, shape=SHAPE)
+    image = one.image.copy()
+    rows, cols = (np.flatnonzero(one.pixels.any(axis=axis)) for axis in (1, 0))
+    beside = np.s_[rows[-1] + 1 : rows[-1] + 8, cols[30] : cols[60]]
+    image[beside] = image[rows[len(rows) // 2], cols[30] : cols[60]]  # as dark as the crack
+    told = measure_crack(
+        one.pixels, image=image, probability=one.probability, scale=SQUARE_MM, origin=(0, 0), min_width_px=2.0
+    ).measure
+    assert told.max_width_mm > 7  # the image alone cannot tell them apart
+    assert told.max_width_mm - told.width_uncertainty_mm <= 5.1
+    assert told.mean_width_mm < 6.5
