@@ -13,6 +13,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import httpx
@@ -75,12 +76,13 @@ class RunRecorder:
             return "known"
         if is_plain:
             run, is_new = self._created(upload, due, due.attempt)
-            if is_new or run.state is None or run.state.type not in _ENDED_BADLY | _CANCELLED:
+            if is_new or run.state is None or not (run.state.type in _ENDED_BADLY | _CANCELLED or self._is_silent(run)):
                 self._remember(key)
                 return "recorded" if is_new else "known"
         runs = self._runs(upload, due.attempt)
         if due.code == RUN_DIED:
             self._let_go(upload, [run for attempt, run in runs.items() if attempt < due.attempt])
+        self._let_go(upload, [run for attempt, run in runs.items() if attempt >= due.attempt and self._is_silent(run)])
         return self._record_after(runs, upload, due, resume=resume)
 
     def remembered_until(self, upload: Upload) -> float | None:
@@ -151,7 +153,14 @@ class RunRecorder:
             if run.state is not None and run.state.type in _UNDER_WAY:
                 log.warning("%s: its run %s shows no sign of life and counts as ended", upload.name, run.name)
                 ended = Cancelled if run.state.type in _CANCELLED else Crashed
-                self.client.set_flow_run_state(run.id, ended(message="no sign of life"), force=True)
+                run.state = ended(message="no sign of life")
+                self.client.set_flow_run_state(run.id, run.state, force=True)
+
+    def _is_silent(self, run: Any) -> bool:
+        """Whether a run for which a run is due has begun long ago: its machine died before it kept a record."""
+        if run.state is None or run.state.type != StateType.RUNNING:
+            return False
+        return bool(datetime.now(UTC) - run.state.timestamp > timedelta(seconds=2 * self.inbox.rules.lease_s))
 
     def _parameters(self, upload: Upload) -> dict[str, Any]:
         # What is asked for is decided where the upload is seen, so that the key and the run agree.

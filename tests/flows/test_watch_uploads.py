@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -138,6 +139,32 @@ def test_a_run_that_died_before_it_began_is_recorded_anew_and_not_for_ever(
         with get_client(sync_client=True) as client:
             for run in inbox.flow_runs():
                 client.set_flow_run_state(run.id, Crashed(), force=True)
+
+
+def test_a_run_whose_machine_died_before_it_kept_a_record_is_recorded_anew(
+    inbox: TestInbox, watch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: the upload was waited for without end. Cause: Prefect calls such a run RUNNING for ever."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Running
+
+    inbox.upload("bridge")
+    watch()
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(inbox.flow_runs()[0].id, Running(), force=True)
+    watch()
+    assert inbox.runs() == {"bridge": 1}
+
+    class AnHourLater(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(hours=1)
+
+    monkeypatch.setattr("flows.record_run.datetime", AnHourLater)
+    watch()
+    assert inbox.runs() == {"bridge": 2}
+    assert {run.state.type for run in inbox.flow_runs() if run.state} == {StateType.CRASHED, StateType.SCHEDULED}
 
 
 def test_the_upload_is_told_to_those_who_want_to_know(inbox: TestInbox, watch: Callable[..., Any]) -> None:
