@@ -69,8 +69,6 @@ _REMOVED = 0.3
 _UNSEEN_ENDS = 0.7
 """Error from the places that no profile shows, per their share and the standard deviation of the widths."""
 _DISTANCE_PX = 0.35
-_MASK_STEP_PX = 1.5
-"""A mask's edges lie on whole pixels; a width that exceeds it by more than this may be another line's as well."""
 _RESOLVED_BLURS = 2.0
 """A line narrower than this many σ of blur looks like the blur alone."""
 _STEP_PX = 2.0
@@ -264,9 +262,8 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
             trace, width, removed, seen, length_m=length_m, told_share=told.sum() / told.size
         )
         drawn = np.concatenate([path.mask_width_m[mask] for path, mask in zip(trace.paths, masks, strict=True)])[told]
-        beyond_m = beyond_mask(width, mask_width=drawn, at=int(width.argmax()))
-        if beyond_m > _MASK_STEP_PX * trace.gsd_m:
-            uncertainty_m = float(np.hypot(uncertainty_m, beyond_m))
+        beyond_m = beyond_mask(width, mask_width=drawn, at=int(width.argmax()), pixel=trace.gsd_m)
+        uncertainty_m = float(np.hypot(uncertainty_m, beyond_m))
     else:
         where = np.isfinite(by_distance)
         where &= core if (core & where).any() else True

@@ -28,6 +28,8 @@ RUNNING_PX = 7
 """Length of line over which a width is stated."""
 MOTTLE_PX = 24
 """Length of line over which the ground beside it deceives all widths alike."""
+_MASK_STEPS = 1.5
+"""A mask's edges lie on whole pixels; a width that exceeds it by more pixels than this may be another line's as well."""
 _DOUBT = 1.5
 """So many times its noise must a line's widths vary by before any of it counts as real."""
 
@@ -43,13 +45,15 @@ def running_median(width: Floats, step: float) -> Floats:
     return np.where(known, median_filter(filled, size=size, mode="nearest"), np.nan)
 
 
-def beyond_mask(width: Floats, *, mask_width: Floats, at: int) -> float:
-    """By how much the width ``(N,)`` at one place exceeds what the mask's own width there ``(N,)`` lets expect.
+def beyond_mask(width: Floats, *, mask_width: Floats, at: int, pixel: float) -> float:
+    """By how much the width ``(N,)`` at one place exceeds what the mask's own width there ``(N,)`` lets expect; 0 where
+    that is not more than 1.5 times the side of a `pixel`.
 
     A mask may be drawn fat or thin, so what is expected is the mask's width times their usual ratio along the crack.
     """
     usual = float(np.median(width / np.maximum(mask_width, 1e-9)))
-    return max(0.0, float(width[at] - usual * mask_width[at]))
+    beyond = float(width[at] - usual * mask_width[at])
+    return beyond if beyond > _MASK_STEPS * pixel else 0.0
 
 
 def without_noise(widths: Sequence[Floats], *, noise: float, steps: Sequence[float]) -> list[Floats]:
