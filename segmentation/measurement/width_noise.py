@@ -29,7 +29,7 @@ RUNNING_PX = 7
 MOTTLE_PX = 24
 """Length of line over which the ground beside it deceives all widths alike."""
 _MASK_STEPS = 1.5
-"""A mask's edges lie on whole pixels; a width that exceeds it by more pixels than this may be another line's as well."""
+"""A mask's edges lie on whole pixels; one that exceeds it by more pixels may be another line's as well."""
 _DOUBT = 1.5
 """So many times its noise must a line's widths vary by before any of it counts as real."""
 
