@@ -22,8 +22,6 @@ from tests.scorecard.readers import Reader
 from tests.servers.fixtures import new_bucket, use
 from tests.servers.running import RunningS3
 
-pytestmark = pytest.mark.slow
-
 REPEATS = 30
 ON_FETCH: tuple[CrashPoint, ...] = ("before_staged_rename", "after_staged_rename")
 ON_REFUSAL: tuple[CrashPoint, ...] = ("after_rejected_file", "after_end_record")
@@ -46,16 +44,19 @@ def passings(point: str, count: int) -> list[int]:
     return [drawn.randint(1, count) for _ in range(REPEATS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", IN_FOLDERS)
 def test_a_run_killed_there_is_whole_to_readers_and_the_next_one_ends_it(in_folders: World, point: CrashPoint) -> None:
     in_folders.survives(point, (in_folders.passed[point] + 1) // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", IN_S3)
 def test_a_run_in_s3_killed_there_is_whole_to_readers_and_the_next_one_ends_it(in_s3: World, point: CrashPoint) -> None:
     in_s3.survives(point, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ON_REFUSAL)
 def test_a_refusal_killed_there_leaves_the_older_result_and_is_told_by_the_next_run(
     in_folders: World, point: CrashPoint
@@ -78,6 +79,7 @@ def test_thirty_kills_at_each_point(in_folders: World, point: CrashPoint, repeat
     in_folders.survives(point, passings(point, in_folders.passed[point])[repeat])
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_inspect_it_at_once_one_publishes_and_the_other_says_so(
     in_folders: World, tmp_path: Path
 ) -> None:
@@ -93,5 +95,6 @@ def test_of_two_processes_that_inspect_it_at_once_one_publishes_and_the_other_sa
     in_folders.holds_in(place)
 
 
+@pytest.mark.slow
 def test_every_point_is_passed(in_folders: World, in_s3: World) -> None:
     assert set(CRASH_POINTS) == {*in_folders.passed, *in_s3.passed, *ON_REFUSAL}
