@@ -14,9 +14,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.survey import write_survey
 from tests.browser.watched import Watched
-from tests.flows.conftest import home, prefect
-
-__all__ = ["home", "prefect"]
 
 NAMES_OF_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (

@@ -17,11 +17,8 @@ from flows.settings import Settings
 from flows.status_uploads import status_of
 from tasks.child_process import free_port
 from tasks.s3_server import EmbeddedS3
-from tests.flows.conftest import home, prefect, sample
 from tests.flows.inboxes import DEPLOYMENT, TestInbox, apply_recording_deployment, make_inbox
 from tests.flows.prefect_servers import OwnServer, api
-
-__all__ = ["home", "prefect", "sample"]
 
 WATCHER = """
 import json, sys, threading

@@ -1,4 +1,4 @@
-"""One Prefect API and one small sample survey for all tests of the flows."""
+"""One Prefect API and one small sample survey as fixtures: each is made once in a session of tests."""
 
 import os
 import shutil
@@ -56,11 +56,12 @@ def prefect(home: Path) -> Iterator[str]:
         with prefect_api(home=home) as url:
             # Prefect keeps the settings it saw when it was imported, which collecting the tests may have done.
             from prefect.context import refresh_global_settings_context
-            from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+            from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
             refresh_global_settings_context()
             tell_events_to(url)  # tests ask what Prefect was told, which a server of one command is not
             with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # each run would wait a second for it
+                assert PREFECT_API_URL.value() == url, "this process and those it starts must speak to one server"
                 yield url
         for name in set(os.environ) - set(before):
             del os.environ[name]
