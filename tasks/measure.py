@@ -12,17 +12,18 @@ import numpy as np
 from distributed import Client
 
 from segmentation.classes import PixelClass
+from segmentation.georeference import Georeference, PixelScale
 from segmentation.inference.geometry import Block
 from segmentation.measurement.across_rasters import joined_across_rasters
 from segmentation.measurement.appearance import ASSUMED, CrackAppearance, pooled
-from segmentation.measurement.components import Component, ComponentPart
+from segmentation.measurement.components import Component
+from segmentation.measurement.cuts import MeasuredComponent, Measuring
 from segmentation.measurement.defects import (
-    MeasuredComponent,
+    Windows,
     cut_and_measure,
     look_at,
-    measuring_parts,
+    measure_by_windows,
     measuring_window,
-    merged,
     omitted_unread,
     telling_cracks,
 )
@@ -31,8 +32,11 @@ from segmentation.measurement.joining import joined_components
 from segmentation.measurement.ownership import RasterView, edge_distance, owned, owned_pixels
 from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
 from segmentation.measurement.summary import number_defects, summarise_survey
+from segmentation.measurement.views import MOST_PX
 from segmentation.records import Defect, RasterInput, Structure, StructureResult
+from segmentation.windows import Window
 from tasks.cluster import run_each
+from tasks.measure_omitted import Omitted, omitted_of, told_of_bridged, told_of_omitted
 from tasks.plan import MeasureSettings, RunPlan
 from tasks.raster_reader import RasterReader, raster_reader
 from tasks.run_place import RunPlace
@@ -41,26 +45,10 @@ from tasks.stitch import StitchOutcome
 
 COMPONENTS_PER_TASK = 16
 """Enough that a task outweighs its dispatch, few enough that the last ones are shared out."""
-MAX_WINDOW_PX = 3000 * 3000
-"""A component with a larger window is measured block by block, so that memory does not grow with it."""
+AREA_CELL_PX = 2048
+"""Side of the cells in each of which one scale holds for all inspected pixels: areas do not depend on the blocks."""
 OWNERSHIP_CELLS = 1024
 """Cells along a raster's longer side in which its valid data is known for the ownership of overlaps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Omitted:
-    """What was found and stands in no report, so that it is never silently lost."""
-
-    crack_specks: int
-    """Cracks shorter than the least length."""
-    crack_speck_length_m: float
-    rust_specks: int
-    """Rust patches smaller than the least area."""
-    speck_area_m2: float
-    outside_crack_length_m: float
-    """Cracks on no structure."""
-    outside_rust_area_m2: float
-    """Rust on no structure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +88,11 @@ class _AreaWork:
 @dataclass(frozen=True, slots=True)
 class _Area:
     structure_number: int
-    area_m2: float
-    gsd_m: float
+    raster_number: int
+    cell: tuple[int, int]
+    """Row and column of the cell of the raster, whatever the blocks."""
+    count: int
+    """Its inspected pixels in one block."""
 
 
 def measure_survey(
@@ -126,12 +117,16 @@ def measure_survey(
     # A block of which nothing was inspected has no area to be counted, and is not read.
     blocks = [_AreaWork(numbers[r.raster_slug], r.block) for r in segmented.records if r.holds_inspected]
     areas = [a for found in run_each(client, _inspected_areas, blocks, shared=context) for a in found]
-    omitted = _omitted([*specks, *pieces])
+    omitted = omitted_of([*specks, *pieces])
     defects = number_defects(d for _, m in pieces for d in m.defects)
     return Measured(
         results=_results(plan, defects, areas),
         omitted=omitted,
-        warnings=(*plan.survey.warnings, *_warnings(omitted, plan.measure), *_bridged(defects, plan.measure)),
+        warnings=(
+            *plan.survey.warnings,
+            *told_of_omitted(omitted, plan.measure),
+            *told_of_bridged(defects, plan.measure),
+        ),
     )
 
 
@@ -240,58 +235,85 @@ def specks_of_raster(
 
 def _measure_components(work: _ComponentWork, context: _Context) -> list[tuple[Component, MeasuredComponent]]:
     raster = context.rasters[work.raster_number]
-    measured = []
     with raster_reader(context.place.local_path(raster), raster) as reader:
-        for component in work.components:
-            parts = measuring_parts(component, max_window_px=MAX_WINDOW_PX)
-            pieces = [_measure_part(component, part, reader, work.raster_number, context) for part in parts]
-            measured.append((component, merged(pieces) if len(pieces) > 1 else pieces[0]))
-    return measured
+        windows = _windows(reader, work.raster_number, context)
+        how = _how(work.raster_number, context)
+        return [(one, _measured_component(one, windows, how, has_image=not raster.is_mask)) for one in work.components]
 
 
-def _measure_part(
-    component: Component, part: ComponentPart, reader: RasterReader, raster_number: int, context: _Context
+def _measured_component(
+    component: Component, windows: Windows, how: Measuring, *, has_image: bool
 ) -> MeasuredComponent:
-    raster, masks = context.rasters[raster_number], context.place.masks
-    georeference = raster.georeference
-    window = measuring_window(part, height=georeference.height, width=georeference.width)
-    if component.pixel_class == PixelClass.CRACK and not raster.is_mask:
-        image, _ = reader.read(window)
-    else:  # rust is measured on the mask alone, and a mask is no picture of a crack
-        image = np.broadcast_to(np.uint8(0), (*window.shape, 3))
+    window = measuring_window(component, height=how.georeference.height, width=how.georeference.width)
+    if component.pixel_class != PixelClass.CRACK or not has_image:
+        # Rust is measured on the mask alone, and a mask is no picture of a crack.
+        windows = replace(windows, image=lambda one: np.broadcast_to(np.uint8(0), (*one.shape, 3)))
+    if window.area_px > MOST_PX:
+        return measure_by_windows(component, windows=windows, how=how)
     return cut_and_measure(
         component,
-        mask=masks.read_mask(raster.slug, window),
-        probability=masks.read_probability(raster.slug, window),
-        image=image,
+        mask=windows.mask(window),
+        probability=windows.probability(window),
+        image=windows.image(window),
+        owned=windows.owned(window),
         window=window,
+        index=how.index,
+        georeference=how.georeference,
+        raster_name=how.raster_name,
+        min_width_px=how.min_width_px,
+        min_crack_length_px=how.min_crack_length_px,
+        min_rust_area_px=how.min_rust_area_px,
+        appearance=how.appearance,
+    )
+
+
+def _windows(reader: RasterReader, raster_number: int, context: _Context) -> Windows:
+    slug, masks = context.rasters[raster_number].slug, context.place.masks
+    return Windows(
+        mask=lambda window: masks.read_mask(slug, window),
+        probability=lambda window: masks.read_probability(slug, window),
+        image=lambda window: reader.read(window)[0],
+        owned=lambda window: owned(context.views, raster_number, window),
+    )
+
+
+def _how(raster_number: int, context: _Context) -> Measuring:
+    raster, settings = context.rasters[raster_number], context.settings
+    return Measuring(
         index=_index(context, raster_number),
-        owned=owned(context.views, raster_number, window),
-        georeference=georeference,
+        georeference=raster.georeference,
         raster_name=raster.name,
-        min_width_px=context.settings.min_crack_width_px,
-        min_crack_length_px=context.settings.min_crack_length_px,
-        min_rust_area_px=context.settings.min_rust_area_px,
-        part=part,
+        min_width_px=settings.min_crack_width_px,
+        min_crack_length_px=settings.min_crack_length_px,
+        min_rust_area_px=settings.min_rust_area_px,
         appearance=context.appearances[raster_number] if context.appearances else ASSUMED,
     )
 
 
 def _inspected_areas(work: _AreaWork, context: _Context) -> list[_Area]:
-    """Area of each structure's pixels in a block that were inspected and that this raster owns."""
+    """Pixels of each structure in a block that were inspected and that this raster owns, by cells of the raster."""
     raster, window = context.rasters[work.raster_number], work.block.window
-    counts = count_inspected(
-        context.place.masks.read_mask(raster.slug, window),
-        indices=_index(context, work.raster_number).indices(window),
-        owned=owned(context.views, work.raster_number, window),
-        structures=len(context.structures),
-    )
-    scale = raster.georeference.scale_at(
-        (window.row_start + window.row_stop) / 2, (window.col_start + window.col_stop) / 2
-    )
-    return [
-        _Area(int(number), int(counts[number]) * scale.pixel_area_m2, scale.gsd_m) for number in np.flatnonzero(counts)
-    ]
+    mask, index = context.place.masks.read_mask(raster.slug, window), _index(context, work.raster_number)
+    is_owned = owned(context.views, work.raster_number, window)
+    areas = []
+    for row in range(window.row_start // AREA_CELL_PX, -(-window.row_stop // AREA_CELL_PX)):
+        for col in range(window.col_start // AREA_CELL_PX, -(-window.col_stop // AREA_CELL_PX)):
+            cell = _area_cell(row, col).intersect(window)
+            assert cell is not None
+            inner = cell.within(window)
+            counts = count_inspected(
+                mask[inner], indices=index.indices(cell), owned=is_owned[inner], structures=len(context.structures)
+            )
+            areas += [
+                _Area(int(n), work.raster_number, (row, col), int(counts[n])) for n in np.flatnonzero(counts).tolist()
+            ]
+    return areas
+
+
+def _area_cell(row: int, col: int) -> Window:
+    """The cell of a raster in which one scale holds; it may reach beyond the raster."""
+    row_start, col_start = row * AREA_CELL_PX, col * AREA_CELL_PX
+    return Window(row_start, row_start + AREA_CELL_PX, col_start, col_start + AREA_CELL_PX)
 
 
 _INDICES: dict[tuple[str, str], StructureIndex] = {}
@@ -311,11 +333,19 @@ def _index(context: _Context, raster_number: int) -> StructureIndex:
 def _results(plan: RunPlan, defects: Sequence[Defect], areas: Sequence[_Area]) -> tuple[StructureResult, ...]:
     standards = load_standards(plan.measure.standards)
     georeferences = {r.name: r.georeference for r in plan.survey.rasters}
+    counts: dict[tuple[int, tuple[int, int], int], int] = {}
+    for area in areas:
+        key = (area.raster_number, area.cell, area.structure_number)
+        counts[key] = counts.get(key, 0) + area.count
     area_m2 = np.zeros(len(plan.survey.structures))
     area_by_gsd = np.zeros(len(plan.survey.structures))
-    for area in areas:
-        area_m2[area.structure_number] += area.area_m2
-        area_by_gsd[area.structure_number] += area.area_m2 * area.gsd_m
+    scales: dict[tuple[int, tuple[int, int]], PixelScale] = {}
+    for (raster_number, at, structure_number), count in sorted(counts.items()):
+        if (raster_number, at) not in scales:
+            scales[raster_number, at] = _scale_of(plan.survey.rasters[raster_number].georeference, _area_cell(*at))
+        scale = scales[raster_number, at]
+        area_m2[structure_number] += count * scale.pixel_area_m2
+        area_by_gsd[structure_number] += count * scale.pixel_area_m2 * scale.gsd_m
     return summarise_survey(
         plan.survey.structures,
         defects=defects,
@@ -327,37 +357,7 @@ def _results(plan: RunPlan, defects: Sequence[Defect], areas: Sequence[_Area]) -
     )
 
 
-def _omitted(pieces: Iterable[tuple[Component, MeasuredComponent]]) -> Omitted:
-    found = list(pieces)
-    return Omitted(
-        crack_specks=sum(m.omitted_cracks for _, m in found),
-        crack_speck_length_m=sum(m.omitted_length_m for _, m in found),
-        rust_specks=sum(m.omitted_rust for _, m in found),
-        speck_area_m2=sum(m.omitted_area_m2 for _, m in found),
-        outside_crack_length_m=sum(m.outside_length_m for _, m in found),
-        outside_rust_area_m2=sum(m.outside_area_m2 for c, m in found if c.pixel_class == PixelClass.RUST),
-    )
-
-
-def _warnings(omitted: Omitted, settings: MeasureSettings) -> Iterable[str]:
-    if omitted.outside_crack_length_m > 0 or omitted.outside_rust_area_m2 > 0:
-        yield (
-            f"{omitted.outside_crack_length_m:.2f} m of cracks and {omitted.outside_rust_area_m2:.4f} m² of rust were "
-            "found outside every structure's footprint and stand in no report"
-        )
-    if omitted.crack_specks:
-        yield (
-            f"{omitted.crack_specks} crack specks shorter than {settings.min_crack_length_px:g} px "
-            f"({omitted.crack_speck_length_m:.2f} m in all) are left out"
-        )
-    if omitted.rust_specks:
-        yield f"{omitted.rust_specks} rust specks smaller than {settings.min_rust_area_px} px are left out"
-
-
-def _bridged(defects: Iterable[Defect], settings: MeasureSettings) -> Iterable[str]:
-    measures = [defect.crack for defect in defects if defect.crack is not None and defect.crack.bridged_gaps]
-    if measures:
-        yield (
-            f"{sum(m.bridged_gaps for m in measures)} gaps of at most {settings.crack_gap_px:g} px in {len(measures)} "
-            f"cracks that go on in line are counted as crack: {sum(m.bridged_m for m in measures):.2f} m in all"
-        )
+def _scale_of(georeference: Georeference, cell: Window) -> PixelScale:
+    """Scale in the middle of what a raster holds of a cell."""
+    inside = cell.clip(georeference.height, georeference.width)
+    return georeference.scale_at((inside.row_start + inside.row_stop) / 2, (inside.col_start + inside.col_stop) / 2)

@@ -3,8 +3,9 @@
 A place is measured in one raster alone (`segmentation.measurement.ownership`), so a crack that runs over the seam comes
 as one part per raster, each cut where the other raster takes over. Where both have a place on the earth, an open or cut
 end of the one and one of the other are joined by the rule of `segmentation.measurement.joining`, in metres on the
-ground; the two rasters may lie beside each other by a few pixels. What lies between the ends counts as length; as
-bridged it is told from 2 px on. The whole is listed in the raster that shows its widest place.
+ground; the two rasters may lie beside each other by a few pixels. What lies between the ends counts as length, what
+both rasters show of it once; as bridged it is told from 2 px on. The whole is listed in the raster that shows its
+widest place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from shapely.geometry import MultiLineString, box
 from shapely.geometry.base import BaseGeometry
 
 from segmentation.georeference import Floats, Georeference, PixelScale
-from segmentation.measurement.defects import MeasuredComponent
+from segmentation.measurement.cuts import MeasuredComponent
 from segmentation.measurement.joining import matched_ends
 from segmentation.measurement.merging import merged_defect
 from segmentation.records import CrackEnd, Defect
@@ -28,8 +29,22 @@ _SAME_PLACE_PX = 3.0
 """Ends of lines this near to one another meet there, and are no cut."""
 _DIRECTION_PX = 20.0
 """Length of line from which the direction of a cut end is taken."""
+_MISPLACED_PX = 6.0
+"""So far may two rasters show the same place from one another."""
 _TOUCHING_PX = 2.0
 """A gap up to this is the seam, and no bridge."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Join:
+    """Cracks that are one."""
+
+    cracks: list[int]
+    """Their numbers, ascending."""
+    gaps_m: list[float]
+    """How far the ends that were joined lie apart; < 0 where the two rasters' lines run side by side."""
+    used: set[tuple[object, ...]]
+    """The keys of those ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +73,10 @@ def joined_across_rasters(
         cracks = [places[number][1] for number in numbers]
         if len({crack.raster_name for crack in cracks}) < 2:
             continue
-        for members, gaps_m in _joins(cracks, georeferences, gap_px):
-            whole_of[numbers[members[0]]] = _whole([cracks[k] for k in members], gaps_m, georeferences)
-            gone.update(numbers[k] for k in members[1:])
+        for join in _joins(cracks, georeferences, gap_px):
+            parts = [_without_ends(cracks[k], join.used) for k in join.cracks]
+            whole_of[numbers[join.cracks[0]]] = _whole(parts, join.gaps_m, georeferences)
+            gone.update(numbers[k] for k in join.cracks[1:])
     if not whole_of:
         return tuple(measured)
     kept: dict[int, list[Defect]] = {}
@@ -73,10 +89,8 @@ def joined_across_rasters(
     )
 
 
-def _joins(
-    cracks: Sequence[Defect], georeferences: Mapping[str, Georeference], gap_px: float
-) -> list[tuple[list[int], list[float]]]:
-    """(numbers of the cracks, ascending, and the gaps between them in metres) of each crack of several parts."""
+def _joins(cracks: Sequence[Defect], georeferences: Mapping[str, Georeference], gap_px: float) -> list[_Join]:
+    """Each crack of several parts."""
     ends = [
         end
         for number, crack in enumerate(cracks)
@@ -86,23 +100,50 @@ def _joins(
         return []
     gsd_m = max(georeferences[crack.raster_name].centre_scale().gsd_m for crack in cracks)
     rasters = [cracks[end.crack].raster_name for end in ends]
+    places = _metres(ends, rasters, georeferences) / gsd_m
+    headings_deg = np.array([end.end.heading_deg for end in ends])
     found = matched_ends(
-        _metres(ends, rasters, georeferences) / gsd_m,
-        np.array([end.end.heading_deg for end in ends]),
+        places,
+        headings_deg,
         owner=np.array([end.crack for end in ends]),
         apart=np.unique(rasters, return_inverse=True)[1],
         keys=[end.key for end in ends],
         gap_px=gap_px,
+        beside_px=_MISPLACED_PX,
     )
     members: dict[int, set[int]] = {}
-    gaps: dict[int, list[float]] = {}
+    joins: dict[int, list[tuple[int, int, float]]] = {}
     for one, other, gap in found:
         low, high = sorted((ends[one].crack, ends[other].crack))
-        together = members.get(low, {low}) | members.get(high, {high})
-        lengths = [*gaps.get(low, []), *([] if members.get(low) is members.get(high) else gaps.get(high, [])), gap]
+        sets = members.get(low, {low}), members.get(high, {high})
+        lists = joins.get(low, []), joins.get(high, [])
+        together = sets[0] | sets[1]
+        ways = np.radians(headings_deg[[one, other]])
+        way = np.array([np.cos(ways[0]) - np.cos(ways[1]), np.sin(ways[0]) - np.sin(ways[1])]) / 2
+        ahead = float((places[other] - places[one]) @ way)
+        made = [*lists[0], *([] if sets[0] is sets[1] else lists[1]), (one, other, gap if ahead > 0 else ahead)]
         for crack in together:
-            members[crack], gaps[crack] = together, lengths
-    return [(sorted(own), [gap * gsd_m for gap in gaps[k]]) for k, own in members.items() if k == min(own)]
+            members[crack], joins[crack] = together, made
+    return [
+        _Join(
+            sorted(own),
+            [gap * gsd_m for _, _, gap in joins[k]],
+            {ends[number].key for one, other, _ in joins[k] for number in (one, other)},
+        )
+        for k, own in members.items()
+        if k == min(own)
+    ]
+
+
+def _without_ends(crack: Defect, used: set[tuple[object, ...]]) -> Defect:
+    """The crack without the ends at which it goes on in another raster."""
+    assert crack.crack is not None
+    kept = tuple(end for end in crack.crack.ends if _key(crack, end) not in used)
+    return replace(crack, crack=replace(crack.crack, ends=kept))
+
+
+def _key(crack: Defect, end: CrackEnd) -> tuple[object, ...]:
+    return (crack.raster_name, end.row, end.col, end.heading_deg)
 
 
 def _open_ends(number: int, crack: Defect, georeference: Georeference) -> list[_Open]:
@@ -118,7 +159,7 @@ def _open_ends(number: int, crack: Defect, georeference: Georeference) -> list[_
         if not near.any() and not told:
             line = lines[k // 2]
             found.append(_cut_end(line if k % 2 else line[::-1], georeference.centre_scale()))
-    return [_Open(number, end, (crack.raster_name, end.row, end.col, end.heading_deg)) for end in found]
+    return [_Open(number, end, _key(crack, end)) for end in found]
 
 
 def _cut_end(line: Floats, scale: PixelScale) -> CrackEnd:

@@ -58,8 +58,6 @@ class BlockComponents:
 class ComponentPart:
     """What one block holds of a component."""
 
-    core: Window
-    """The block: pixels outside it belong to other parts."""
     window: Window
     """Smallest window that holds the part, inside the block."""
     anchors: tuple[tuple[int, int], ...]
@@ -196,7 +194,6 @@ def join_blocks(blocks: Sequence[BlockComponents]) -> Components:
     anchor_col = np.concatenate([block.anchor_col for block in blocks])
     rows, limits = _groups(_links(blocks, first_row, pixel_class), bounds[0], anchor_col)
     pieces = _Pieces(
-        windows=tuple(block.window for block in blocks),
         block=np.searchsorted(first_row, rows, side="right") - 1,
         bounds=bounds[:, rows],
         anchor_col=anchor_col[rows],
@@ -258,16 +255,18 @@ def component_pixels(mask: Mask, *, window: Window, component: Component) -> Boo
             f"got class {mask[row, col]}: it is not the mask that the component was found in"
         )
     inner = component.window.within(window)
-    labels = cc3d.connected_components((mask[inner] == component.pixel_class).astype(np.uint8), connectivity=8)
     pixels = np.zeros(mask.shape, np.bool_)
-    pixels[inner] = labels == labels[row - inner[0].start, col - inner[1].start]
+    own = np.equal(mask[inner], component.pixel_class, out=pixels[inner])
+    if np.count_nonzero(own) != component.area_px:  # others of its class lie in its window
+        labels = cc3d.connected_components(own.astype(np.uint8), connectivity=8)
+        np.equal(labels, labels[row - inner[0].start, col - inner[1].start], out=own)
     return pixels
 
 
 def part_pixels(mask: Mask, *, window: Window, component: Component, part: ComponentPart) -> Bools:
     """Which pixels of a window belong to one part of a component, or go on from it outside its block, bool ``(H, W)``.
 
-    `mask` uint8 ``(H, W)`` holds the class ids of `window`, which must hold the part's window, best with a margin.
+    `mask` uint8 ``(H, W)`` holds the class ids of `window`, which must hold the part's window.
     """
     if mask.shape != window.shape or window.intersect(part.window) != part.window:
         raise ValueError(f"the window must hold the whole part {part.window}, got {window} with a mask {mask.shape}")
@@ -283,8 +282,6 @@ def part_pixels(mask: Mask, *, window: Window, component: Component, part: Compo
 class _Pieces(NamedTuple):
     """Components of blocks that are pieces of a larger one; the pieces of each stand together, by anchor."""
 
-    windows: tuple[Window, ...]
-    """The blocks."""
     block: Ints
     """``(P,)`` number of the block that holds the piece."""
     bounds: Pixels
@@ -300,7 +297,7 @@ class _Pieces(NamedTuple):
             low, high = self.bounds[0::2, own].min(axis=1), self.bounds[1::2, own].max(axis=1)
             anchors = zip(self.bounds[0, own].tolist(), self.anchor_col[own].tolist(), strict=True)
             window = Window(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
-            parts.append(ComponentPart(self.windows[number], window, tuple(anchors)))
+            parts.append(ComponentPart(window, tuple(anchors)))
         return tuple(parts)
 
 
@@ -373,5 +370,5 @@ _NO_COMPONENTS: Final = Components(
     np.empty(0, np.int32),
     np.empty(0, np.int64),
     np.empty((0, 2), np.int64),
-    _Pieces((), np.empty(0, np.int64), np.empty((4, 0), np.int32), np.empty(0, np.int32)),
+    _Pieces(np.empty(0, np.int64), np.empty((4, 0), np.int32), np.empty(0, np.int32)),
 )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmentation.georeference import Floats, PixelScale
+from segmentation.measurement.quantiles import median_of, quantile_of
 from segmentation.measurement.widths import LineShape
 from segmentation.records import CrackBranch, CrackEnd
 
@@ -129,9 +130,9 @@ def _branch(points: Floats, ways: Floats, width_m: Floats, chord_m: float) -> Cr
         orientation_deg=_orientation_deg(ways),
         tortuosity=max(1.0, length_m / chord_m) if chord_m > length_m / 100 else None,
         max_width_mm=float(found.max()) if told.size else None,
-        p95_width_mm=float(np.percentile(found, 95)) if told.size else None,
+        p95_width_mm=quantile_of(np.sort(found), 0.95) if told.size else None,
         mean_width_mm=float(found.mean()) if told.size else None,
-        median_width_mm=float(np.median(found)) if told.size else None,
+        median_width_mm=median_of(found) if told.size else None,
         widest_at=(float(points[widest, 0]), float(points[widest, 1])) if widest is not None else None,
     )
 

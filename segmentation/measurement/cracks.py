@@ -47,14 +47,14 @@ from segmentation.measurement.appearance import ASSUMED, CrackAppearance
 from segmentation.measurement.crack_graph import CrackTrace, TracedPath, crack_figures, stretches
 from segmentation.measurement.ends import End, overlong_px
 from segmentation.measurement.profiles import Profiles, crack_profiles, joined, unseen
+from segmentation.measurement.quantiles import median_of, quantile_of
 from segmentation.measurement.skeletons import GroundFrame, Path, centre_paths
+from segmentation.measurement.views import ComponentView, Probability, array_view
 from segmentation.measurement.width_noise import MOTTLE_PX, beyond_mask, running_median, without_noise
-from segmentation.measurement.widths import LineShape, fitted_widths, line_shape, mask_widths
+from segmentation.measurement.widths import fitted_widths, line_shape, mask_widths, shown_appearance
 from segmentation.records import CrackMeasure
 
 Bools = npt.NDArray[np.bool_]
-Probability = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
-"""Probability of the class crack: float32 in [0, 1], or uint8 of which 255 is 1."""
 
 _SAMPLING_PX = 0.02
 _SHAPE_SHARE = 0.6
@@ -75,13 +75,12 @@ _STEP_PX = 2.0
 """From width to width along a long crack: profiles are averaged over more than that."""
 _LONG_PX = 64
 """A crack whose extent is less is measured every pixel."""
-_MOST_POINTS = 40_000
-"""More centre line than this is sampled more coarsely, so that the largest map cracking takes bounded time."""
-_MOST_PROFILED_PATHS = 3000
+_MOST_POINTS = 400_000
+"""More centre line than this is sampled more coarsely, so that the largest map cracking takes bounded memory."""
+_MOST_PROFILED_PATHS = 30_000
 _PROFILE_POINTS = 200
 _LOOK_PX = 160
 """Side of the part of a crack that tells its raster's blur and darkness."""
-_LIKELY_CRACK = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +122,12 @@ def appearance_of(
 ) -> CrackAppearance:
     """What one crack tells of its raster's blur and of cracks' darkness (`appearance.pooled` puts many together);
     arguments as `measure_crack`. A part of a long crack tells enough: that about the middle one of its pixels."""
-    _check(pixels, image, probability)
     found = np.flatnonzero(pixels)
-    middle = divmod(int(found[found.size // 2]), pixels.shape[1])
+    middle = divmod(int(found[found.size // 2]), pixels.shape[1]) if found.size else (0, 0)
     near = tuple(slice(max(at - _LOOK_PX // 2, 0), at + _LOOK_PX // 2) for at in middle)
-    pixels, image, probability = pixels[near], image[near], probability[near]
-    return _look(pixels, image=image, probability=probability, scale=scale, appearance=ASSUMED).shape.own
+    view = array_view(pixels[near], image=image[near], chance=probability[near])
+    _, paths, profiles = _look(view, scale=scale)
+    return shown_appearance(profiles, np.concatenate([path.core for path in paths]))
 
 
 def trace_crack(
@@ -141,19 +140,29 @@ def trace_crack(
     appearance: CrackAppearance = ASSUMED,
 ) -> CrackTrace:
     """Centre lines and widths of one crack; arguments as `measure_crack`."""
-    seen = _look(pixels, image=image, probability=probability, scale=scale, appearance=appearance)
-    frame, paths, core = seen.frame, seen.paths, np.concatenate([path.core for path in seen.paths])
-    fitted, noise = fitted_widths(seen.profiles, seen.shape)
+    view = array_view(pixels, image=image, chance=probability)
+    return trace_view(view, scale=scale, origin=origin, appearance=appearance)
+
+
+def trace_view(
+    view: ComponentView, *, scale: PixelScale, origin: tuple[int, int], appearance: CrackAppearance
+) -> CrackTrace:
+    """Centre lines and widths of one crack of any size; `origin` is the frame's (row, col) in the raster."""
+    frame, paths, profiles = _look(view, scale=scale)
+    core = np.concatenate([path.core for path in paths])
+    shape = line_shape(profiles, core, appearance)
+    fitted, noise = fitted_widths(profiles, shape)
     cuts = np.cumsum([len(path.points) for path in paths])[:-1]
     raw = np.split(np.where(core, fitted, np.nan), cuts)
     running = [running_median(width, path.step) for width, path in zip(raw, paths, strict=True)]
     told = noise[core & np.isfinite(noise)]
-    noise_px = float(np.median(told)) if told.size else 0.0
+    noise_px = median_of(told) if told.size else 0.0
     widths = without_noise(running, noise=noise_px, steps=[path.step for path in paths])
-    shifts, full = np.split(seen.profiles.shift, cuts), np.split(seen.profiles.fwhm, cuts)
+    shifts, full = np.split(profiles.shift, cuts), np.split(profiles.fwhm, cuts)
     corner = np.array(origin, np.float64) + 0.5
     lines = [_shifted(path, shift) for path, shift in zip(paths, shifts, strict=True)]
-    cut = _overlong(paths, lines, widths, pixels=pixels, image=image, frame=frame)
+    cut = _overlong(paths, lines, widths, view=view, frame=frame)
+    drawn = _distance_widths(paths, widths, view, frame)
     traced = []
     for n, (path, width) in enumerate(zip(paths, widths, strict=True)):
         line, kept = _cut_back(lines[n], cut[n])
@@ -163,7 +172,7 @@ def trace_crack(
                 piece_m=np.hypot(*np.diff(line, axis=0).T) * frame.gsd_m,
                 width_m=width[kept] * frame.gsd_m,
                 removed_m=np.abs(running[n] - width)[kept] * frame.gsd_m,
-                distance_width_m=_distance_width(path, ~np.isfinite(width), pixels, frame)[kept] * frame.gsd_m,
+                distance_width_m=drawn[n][kept] * frame.gsd_m,
                 mask_width_m=2 * path.half_width[kept] * frame.gsd_m,
                 core=path.core[kept],
                 fwhm_px=full[n][kept],
@@ -171,55 +180,19 @@ def trace_crack(
                 degrees=path.degrees,
             )
         )
-    return CrackTrace(paths=tuple(traced), scale=scale, noise_m=noise_px * frame.gsd_m, shape=seen.shape)
+    return CrackTrace(paths=tuple(traced), scale=scale, noise_m=noise_px * frame.gsd_m, shape=shape)
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+def _look(view: ComponentView, *, scale: PixelScale) -> tuple[GroundFrame, tuple[Path, ...], Profiles]:
     """Centre lines and what the image shows across them."""
-
-    frame: GroundFrame
-    paths: tuple[Path, ...]
-    profiles: Profiles
-    shape: LineShape
-
-
-def _look(
-    pixels: Bools,
-    *,
-    image: npt.NDArray[np.uint8],
-    probability: Probability,
-    scale: PixelScale,
-    appearance: CrackAppearance,
-) -> _Look:
-    _check(pixels, image, probability)
     frame = GroundFrame(scale)
     # A skeleton has less pixels than its crack: many pixels are a hint of much line, not more.
-    step_px = max(_STEP_PX if _is_long(pixels) else 1.0, np.count_nonzero(pixels) / 4 / _MOST_POINTS)
-    paths = centre_paths(pixels, frame=frame, step_px=step_px)
-    likely = _LIKELY_CRACK * 255 if probability.dtype == np.uint8 else _LIKELY_CRACK
-    foreign = pixels | (probability >= likely)
+    step_px = max(_STEP_PX if max(view.extent) > _LONG_PX else 1.0, view.count / 4 / _MOST_POINTS)
+    paths = centre_paths(view, frame=frame, step_px=step_px)
     shown = paths[:_MOST_PROFILED_PATHS]
-    profiles = crack_profiles(shown, image=image, foreign=foreign, frame=frame)
+    profiles = crack_profiles(shown, view=view, frame=frame)
     hidden = sum(len(path.points) for path in paths[len(shown) :])
-    profiles = joined(profiles, unseen(hidden)) if hidden else profiles
-    shape = line_shape(profiles, np.concatenate([path.core for path in paths]), appearance)
-    return _Look(frame, paths, profiles, shape)
-
-
-def _check(pixels: Bools, image: npt.NDArray[np.uint8], probability: Probability) -> None:
-    if image.shape != (*pixels.shape, 3) or probability.shape != pixels.shape:
-        raise ValueError(
-            f"image and probability must cover the crack's window {pixels.shape}, "
-            f"got {image.shape} and {probability.shape}"
-        )
-    if not pixels.any():
-        raise ValueError("a crack must have at least one pixel, got none")
-
-
-def _is_long(pixels: Bools) -> bool:
-    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    return bool(max(np.ptp(rows), np.ptp(cols)) >= _LONG_PX)
+    return frame, paths, joined(profiles, unseen(hidden)) if hidden else profiles
 
 
 def crack_result(
@@ -268,7 +241,7 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
         where = np.isfinite(by_distance)
         where &= core if (core & where).any() else True
         width, places = by_distance[where], points[where]
-        scatter = 1.4826 * float(np.median(np.abs(width - np.median(width))))
+        scatter = 1.4826 * median_of(np.abs(width - median_of(width)))
         uncertainty_m = 2 * float(np.hypot(_DISTANCE_PX * trace.gsd_m, scatter))
         uncertainty_m = of_mean_m = max(uncertainty_m, float(width.max()) / 4)
     widest = int(width.argmax())
@@ -276,14 +249,14 @@ def _measure(trace: CrackTrace, pieces: list[Bools], *, length_m: float, min_wid
     return CrackMeasure(
         length_m=length_m,
         max_width_mm=float(width[widest]) * 1e3,
-        p95_width_mm=float(np.percentile(width, 95)) * 1e3,
+        p95_width_mm=quantile_of(np.sort(width), 0.95) * 1e3,
         mean_width_mm=float(width.mean()) * 1e3,
         width_uncertainty_mm=uncertainty_m * 1e3,
         width_method="profile" if use_profile else "distance",
         widest_at=(float(places[widest, 0]), float(places[widest, 1])),
         resolvable_width_mm=max(min_width_px * trace.gsd_m, _RESOLVED_BLURS * trace.shape.blur_px * trace.gsd_m) * 1e3,
         profile=_longest_profile(trace, masks, use_profile),
-        median_width_mm=float(np.median(width)) * 1e3,
+        median_width_mm=median_of(width) * 1e3,
         orientation_deg=figures.orientation_deg,
         tortuosity=figures.tortuosity,
         branches=figures.branches,
@@ -307,7 +280,7 @@ def _uncertainty_m(
     length_px = max(length_m * told_share / trace.gsd_m, 1.0)
     of_mean = _MEAN_NOISE * trace.noise_m * min(1.0, (MOTTLE_PX / length_px) ** 0.5)
     ends = _UNSEEN_ENDS * (1 - told_share) * float(width.std())
-    shapes = (trace.shape.spread_at(float(seen[widest])), trace.shape.spread_at(float(np.median(seen))))
+    shapes = (trace.shape.spread_at(float(seen[widest])), trace.shape.spread_at(median_of(seen)))
     shares = (_SHAPE_SHARE, _MEAN_SHAPE_SHARE)
     shared = [
         (_SAMPLING_PX**2 + (share * one) ** 2) * trace.gsd_m**2 + ends**2
@@ -336,10 +309,15 @@ def _points_of(pieces: Bools) -> Bools:
     return mask
 
 
-def _distance_width(path: Path, wanted: Bools, pixels: Bools, frame: GroundFrame) -> Floats:
-    """Width between the edges of the mask in ground pixels, at least half a pixel; NaN but where wanted."""
-    widths = mask_widths(path, wanted=wanted, pixels=pixels, frame=frame)
-    return running_median(np.maximum(widths, 0.5), path.step)
+def _distance_widths(
+    paths: Sequence[Path], widths: Sequence[Floats], view: ComponentView, frame: GroundFrame
+) -> list[Floats]:
+    """Widths ``(N,)`` between the edges of the mask along each path in ground pixels, at least half a pixel; NaN where
+    the image tells the width."""
+    wanted = [~np.isfinite(width) for width in widths]
+    found = mask_widths(paths, wanted=np.concatenate(wanted), view=view, frame=frame)
+    split = np.split(np.maximum(found, 0.5), np.cumsum([own.size for own in wanted])[:-1])
+    return [running_median(width, path.step) for width, path in zip(split, paths, strict=True)]
 
 
 def _shifted(path: Path, shift: Floats) -> Floats:
@@ -364,15 +342,14 @@ def _overlong(
     lines: Sequence[Floats],
     widths: Sequence[Floats],
     *,
-    pixels: Bools,
-    image: npt.NDArray[np.uint8],
+    view: ComponentView,
     frame: GroundFrame,
 ) -> list[list[float]]:
     """How far the (first, last) end of each path lies beyond what the image shows, in ground pixels; 0 if not open."""
     told = np.concatenate(list(widths))
     told = told[np.isfinite(told)]
     length_px = sum(path.length for path in paths)
-    fat_px = (np.count_nonzero(pixels) * frame.pixel_area / length_px - float(told.mean())) / 2 if told.size else 0.0
+    fat_px = (view.count * frame.pixel_area / length_px - float(told.mean())) / 2 if told.size else 0.0
     cut = [[0.0, 0.0] for _ in paths]
     ends, numbers = [], []
     for n, (path, line, width) in enumerate(zip(paths, lines, widths, strict=True)):
@@ -381,7 +358,7 @@ def _overlong(
             if path.degrees[at] == 1 and shown.size:
                 ends.append(End(line if at else line[::-1], float(shown.mean())))
                 numbers.append((n, at))
-    for (n, at), far in zip(numbers, overlong_px(ends, fat_px=fat_px, image=image, frame=frame), strict=True):
+    for (n, at), far in zip(numbers, overlong_px(ends, fat_px=fat_px, view=view, frame=frame), strict=True):
         cut[n][at] = far
     return cut
 

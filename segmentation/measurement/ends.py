@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segmentation.georeference import Floats
 from segmentation.measurement.profiles import linear_between, luminance
 from segmentation.measurement.skeletons import GroundFrame
+from segmentation.measurement.views import ComponentView, window_about
 
 _STEP_PX = 0.25
 _BEFORE_PX = (4.0, 12.0)
@@ -39,8 +40,8 @@ class End:
     """Width of the crack there."""
 
 
-def overlong_px(ends: list[End], *, fat_px: float, image: npt.NDArray[np.uint8], frame: GroundFrame) -> list[float]:
-    """How far in ground pixels each end of a crack lies beyond what the image ``(H, W, 3)`` shows.
+def overlong_px(ends: list[End], *, fat_px: float, view: ComponentView, frame: GroundFrame) -> list[float]:
+    """How far in ground pixels each end of a crack lies beyond what the image shows.
 
     `fat_px` is what the crack's mask is wider by on each side.
     """
@@ -52,7 +53,7 @@ def overlong_px(ends: list[End], *, fat_px: float, image: npt.NDArray[np.uint8],
     for end in ends:
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(end.points, axis=0).T))])
         bound = min(most_px, _MOST_SHARE * float(along[-1]))
-        dark = -_light_along(end, along - along[-1], at, image, frame).mean(axis=1)
+        dark = -_light_along(end, along - along[-1], at, view, frame).mean(axis=1)
         inside = dark[(at >= -_BEFORE_PX[1] - most_px) & (at <= -_BEFORE_PX[0] - most_px)].mean()
         ground = dark[at >= _BEYOND_PX[0]].mean()
         shown = dark >= (inside + ground) / 2
@@ -63,7 +64,7 @@ def overlong_px(ends: list[End], *, fat_px: float, image: npt.NDArray[np.uint8],
 
 
 def _light_along(
-    end: End, along: Floats, at: Floats, image: npt.NDArray[np.uint8], frame: GroundFrame
+    end: End, along: Floats, at: Floats, view: ComponentView, frame: GroundFrame
 ) -> npt.NDArray[np.float32]:
     """Grey values ``(M, 3)`` at so many pixels `at` ``(M,)`` past the end, in a stroke across the line."""
     way = end.points[-1] - end.points[max(0, int(np.searchsorted(along, -6.0)) - 1)]
@@ -72,7 +73,6 @@ def _light_along(
     line += np.maximum(at, 0.0)[:, None] * way
     across = np.array([-way[1], way[0]]) * end.width_px
     places = frame.pixel(line[:, None] + _STROKE[:, None] * across)
-    low = np.clip(np.floor(places.min(axis=(0, 1))).astype(int) - 1, 0, np.array(image.shape[:2]) - 1)
-    high = np.ceil(places.max(axis=(0, 1))).astype(int) + 2
-    grey = luminance(image[low[0] : max(high[0], low[0] + 1), low[1] : max(high[1], low[1] + 1)])
-    return linear_between(grey, np.moveaxis(places - low, -1, 0).astype(np.float32))
+    window = window_about(places, view.shape)
+    near = np.moveaxis(places - [window.row_start, window.col_start], -1, 0).astype(np.float32)
+    return linear_between(luminance(view.image(window)), near)

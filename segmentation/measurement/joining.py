@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from shapely.geometry import MultiLineString
 
 from segmentation.georeference import Floats, Georeference
-from segmentation.measurement.defects import MeasuredComponent
+from segmentation.measurement.cuts import MeasuredComponent
 from segmentation.measurement.merging import merged_defect, put_together, to_lonlat
 from segmentation.records import CrackEnd, Defect
 
@@ -54,6 +54,7 @@ def bridges(ends: Sequence[Sequence[CrackEnd]], *, georeference: Georeference, g
         apart=owner,
         keys=[_key(end) for end in flat],
         gap_px=gap_px,
+        beside_px=_BESIDE_PX,
     )
     return tuple(
         Bridge(gap * scale.gsd_m, flat[one], flat[other], (int(owner[one]), int(owner[other])))
@@ -69,17 +70,19 @@ def matched_ends(
     apart: Ints,
     keys: Sequence[tuple[object, ...]],
     gap_px: float,
+    beside_px: float,
 ) -> list[tuple[int, int, float]]:
     """Pairs of ends that go on as each other, by their numbers, and the gap between them in ground pixels.
 
     `places` ``(N, 2)`` are (east, north) in ground pixels; `owner` ``(N,)`` the crack of each end; ends of one number
-    in `apart` ``(N,)`` are never joined. The same pairs for any order of the ends, whose `keys` part them.
+    in `apart` ``(N,)`` are never joined. Ends may lie `beside_px` beside each other, or overlap by so much. The same
+    pairs for any order of the ends, whose `keys` part them.
     """
     heading = np.radians(headings_deg)
     ways = np.stack([np.cos(heading), np.sin(heading)], axis=1)
     pairs = cKDTree(places).query_pairs(gap_px, output_type="ndarray")
     pairs = pairs[(apart[pairs[:, 0]] != apart[pairs[:, 1]]) & (owner[pairs[:, 0]] != owner[pairs[:, 1]])]
-    gap, beside, fit = _fit(places, ways, pairs)
+    gap, beside, fit = _fit(places, ways, pairs, beside_px)
     order = sorted(
         np.flatnonzero(fit).tolist(),
         key=lambda k: (round(float(gap[k] + 2 * beside[k]), 9), *sorted(keys[i] for i in pairs[k])),
@@ -166,7 +169,7 @@ def _with_cracks(one: MeasuredComponent, cracks: Sequence[Defect], rescued: Sequ
     )
 
 
-def _fit(places: Floats, ways: Floats, pairs: np.ndarray) -> tuple[Floats, Floats, np.ndarray]:
+def _fit(places: Floats, ways: Floats, pairs: np.ndarray, beside_px: float) -> tuple[Floats, Floats, np.ndarray]:
     """(gap, offset to the side, whether the pair may be joined), each ``(P,)``, in ground pixels."""
     one, other = pairs[:, 0], pairs[:, 1]
     between = places[other] - places[one]
@@ -174,9 +177,9 @@ def _fit(places: Floats, ways: Floats, pairs: np.ndarray) -> tuple[Floats, Float
     ahead = np.minimum((between * ways[one]).sum(axis=1), -(between * ways[other]).sum(axis=1))
     beside = np.maximum(np.abs(_cross(between, ways[one])), np.abs(_cross(between, ways[other])))
     turn = -(ways[one] * ways[other]).sum(axis=1)
-    in_line = (beside <= _BESIDE_PX + _BESIDE_SHARE * gap) & (turn >= np.cos(np.radians(_MOST_TURN_DEG)))
+    in_line = (beside <= beside_px + _BESIDE_SHARE * gap) & (turn >= np.cos(np.radians(_MOST_TURN_DEG)))
     # Ends that touch may overlap by the width of the line.
-    return gap, beside, in_line & (ahead > -_BESIDE_PX)
+    return gap, beside, in_line & (ahead > -beside_px)
 
 
 def _cross(one: Floats, other: Floats) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from segmentation.georeference import Floats
+from segmentation.measurement.quantiles import median_of
 from segmentation.measurement.skeleton_graph import Branch, degrees_of, with_whole_junctions
 
 _BODY_HALF_WIDTHS = 1.5
@@ -88,7 +89,7 @@ def _arms(branches: list[Branch], rim: cKDTree) -> dict[int, list[_Arm]]:
         return arms
     for number, branch in enumerate(branches):
         # A few places tell how wide the branch is; only its ends are looked at place by place.
-        typical = float(np.median(rim.query(branch.points[:: max(1, len(branch.points) // 64)])[0]))
+        typical = median_of(rim.query(branch.points[:: max(1, len(branch.points) // 64)])[0])
         for node, is_start in ((branch.start, True), (branch.stop, False)):
             if degrees[node] > 2:
                 arms.setdefault(node, []).append(_arm(number, branch.points, typical, rim, is_start))
@@ -170,7 +171,8 @@ def _lead(branches: list[Branch | None], arm: _Arm, place: Floats, *, node: int 
     if branch is None:
         return
     points = branch.points if arm.is_start else branch.points[::-1]
-    beyond = arm.beyond
+    # A branch that was led at its other end before may have less points left.
+    beyond = min(arm.beyond, len(points) - 1)
     if arm.way is not None:
         # The stem of a narrow fork is itself beyond the place at which its arms part.
         ahead = (points[beyond : max(len(points) // 2, beyond + 1)] - place) @ arm.way > 0

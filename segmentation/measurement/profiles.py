@@ -12,19 +12,18 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from segmentation.georeference import Floats
+from segmentation.measurement.dark_lines import ACROSS_STEP_PX, STRIP, full_width
 from segmentation.measurement.skeletons import GroundFrame, Path
+from segmentation.measurement.views import ComponentView
+from segmentation.windows import Window
 
 Bools = npt.NDArray[np.bool_]
 Floats32 = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.intp]
 
-ACROSS_STEP_PX = 0.5
-"""Sampling across the crack: twice as fine as the pixels, which the blur has smoothed already."""
 ACROSS_PX: Floats = np.arange(-20, 21, dtype=np.float64) * ACROSS_STEP_PX
 """Places across the line ``(41,)`` at which profiles are kept."""
-_STRIP = 12
-"""Samples of the strip on each side from which the background is taken: 6 px."""
 _ALONG_PX = 1.5
 """Profiles are averaged along the crack over this σ."""
 _COARSE_STEP_PX = 1.0
@@ -34,9 +33,13 @@ _DENSE_STEP_PX = 1.5
 _CLEARANCE_PX = 6.0
 """Pixels that are read beyond the farthest place, for what the line lies beside the path."""
 _CHUNK = 1024
-_LEAST_CONTRAST = 6.0
-"""Grey levels: less is no crack that the image shows."""
-_LEAST_SIGNAL_TO_NOISE = 4.0
+"""Points that are sampled at once."""
+_PIECE = 128
+"""Points of a path that are taken together where the crack is spread over a large frame."""
+_NEAR_PX = 512.0
+"""Pieces in the same square of this side are sampled one after the other."""
+_LOCAL_PX = 1_000_000
+"""Pixels of the image that are sampled at once."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -56,27 +59,32 @@ class Profiles:
     """``(N,)`` noise of the background as a share of it."""
 
 
-def crack_profiles(
-    paths: Sequence[Path], *, image: npt.NDArray[np.uint8], foreign: Bools, frame: GroundFrame
-) -> Profiles:
-    """Profiles across all points of the paths.
+def crack_profiles(paths: Sequence[Path], *, view: ComponentView, frame: GroundFrame) -> Profiles:
+    """Profiles across all points of the paths of one crack.
 
-    `image` uint8 ``(H, W, 3)``; `foreign` bool ``(H, W)`` marks pixels that are likely a crack, which are kept out
-    of the background unless they are the crack under the profile itself.
+    What is likely a crack (`ComponentView.likely`) is kept out of the background, unless it is the crack under the
+    profile itself.
     """
-    parts = []
-    for chunk in _chunks(paths):
-        points = np.concatenate([path.points[part] for path, part, _ in chunk])
-        normals = np.concatenate([path.normals[part] for path, part, _ in chunk])
-        half_width = np.concatenate([path.half_width[part] for path, part, _ in chunk])
-        lengths = [part.stop - part.start for _, part, _ in chunk]
-        line = _Line(points, normals, half_width, lengths, chunk[0][0].step)
-        found = _measured(_Sampler(line, image=image, foreign=foreign, frame=frame))
-        inner = np.concatenate([np.arange(n) + at for n, at in _inner(chunk, lengths)])
+    parts, rows = [], []
+    for chunk in _chunks(paths, is_local=view.frame.area_px <= _LOCAL_PX):
+        points = np.concatenate([piece.path.points[piece.sampled] for piece in chunk])
+        normals = np.concatenate([piece.path.normals[piece.sampled] for piece in chunk])
+        half_width = np.concatenate([piece.path.half_width[piece.sampled] for piece in chunk])
+        lengths = [piece.sampled.stop - piece.sampled.start for piece in chunk]
+        line = _Line(points, normals, half_width, lengths, chunk[0].path.step)
+        found = _measured(_Sampler(line, view=view, frame=frame))
+        first = np.concatenate([[0], np.cumsum(lengths)])
+        inner = np.concatenate(
+            [np.arange(one.kept.start, one.kept.stop) + at for one, at in zip(chunk, first[:-1], strict=True)]
+        )
         parts.append(Profiles(*(field[inner] for field in found)))
+        rows.append(np.concatenate([np.arange(one.count) + one.row for one in chunk]))
     if not parts:
         return _nothing(0)
-    return Profiles(*(np.concatenate([getattr(part, name) for part in parts]) for name in Profiles.__slots__))
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate(rows))
+    return Profiles(*(np.concatenate([getattr(part, name) for part in parts])[order] for name in Profiles.__slots__))
 
 
 def unseen(count: int) -> Profiles:
@@ -95,31 +103,77 @@ def _nothing(count: int) -> Profiles:
     return Profiles(none, none, np.zeros((count, width), np.float32), np.zeros((count, width), np.bool_), none)
 
 
-_Piece = tuple[Path, slice, slice]
-"""A path, the points of it that are sampled, and those among them that are kept (the rest is a halo)."""
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece of a path, at most as long as is sampled at once."""
+
+    path: Path
+    sampled: slice
+    """Its points, and those on both sides that they are averaged with."""
+    kept: slice
+    """Its own among those."""
+    row: int
+    """Number of its first own point among the points of all paths in turn."""
+
+    @property
+    def count(self) -> int:
+        """Its own points."""
+        return int(self.kept.stop - self.kept.start)
+
+    @property
+    def ground(self) -> Floats:
+        """Its own points ``(N, 2)``."""
+        return self.path.points[self.sampled][self.kept]
 
 
-def _chunks(paths: Sequence[Path]) -> list[list[_Piece]]:
-    """Paths put together, or cut apart, to some thousand points: little overhead for short ones, bounded memory."""
-    chunks: list[list[_Piece]] = []
-    filled = _CHUNK
+def _chunks(paths: Sequence[Path], *, is_local: bool) -> list[list[_Piece]]:
+    """Paths put together, or cut apart, to some thousand points: little overhead for short ones, bounded memory.
+
+    Where all lie near to one another they are taken as they come, otherwise by their places, so that what is read of
+    the image for one chunk is bounded too.
+    """
+    if is_local:
+        return _filled(_pieces(paths, most=_CHUNK), most_px=None)
+    pieces = _pieces(paths, most=_PIECE)
+    cells = np.array([np.floor(piece.ground[0] / _NEAR_PX) for piece in pieces]).reshape(-1, 2)
+    order = np.lexsort((np.arange(len(pieces)), cells[:, 1], cells[:, 0]))
+    return _filled([pieces[k] for k in order], most_px=_LOCAL_PX)
+
+
+def _pieces(paths: Sequence[Path], *, most: int) -> list[_Piece]:
+    """The paths in pieces of at most so many points."""
+    pieces, row = [], 0
     for path in paths:
         halo = int(4 * _ALONG_PX / path.step) + 1
-        for start in range(0, len(path.points), _CHUNK):
-            stop = min(start + _CHUNK, len(path.points))
-            outer = slice(max(start - halo, 0), min(stop + halo, len(path.points)))
-            if filled + (stop - start) > _CHUNK:
-                chunks.append([])
-                filled = 0
-            chunks[-1].append((path, outer, slice(start - outer.start, stop - outer.start)))
-            filled += stop - start
+        for start in range(0, len(path.points), most):
+            stop = min(start + most, len(path.points))
+            sampled = slice(max(start - halo, 0), min(stop + halo, len(path.points)))
+            pieces.append(_Piece(path, sampled, slice(start - sampled.start, stop - sampled.start), row + start))
+        row += len(path.points)
+    return pieces
+
+
+def _filled(pieces: Sequence[_Piece], *, most_px: float | None) -> list[list[_Piece]]:
+    """The pieces in their order, as many together as come to `_CHUNK` points and to a rectangle of `most_px`."""
+    chunks: list[list[_Piece]] = []
+    filled = _CHUNK
+    low = high = np.zeros(2)
+    for piece in pieces:
+        if most_px is not None:
+            ground = piece.ground
+            around = np.minimum(low, ground.min(axis=0)), np.maximum(high, ground.max(axis=0))
+            if float(np.prod(around[1] - around[0])) > most_px:
+                filled = _CHUNK
+        if filled + piece.count > _CHUNK:
+            chunks.append([])
+            filled = 0
+            if most_px is not None:
+                around = ground.min(axis=0), ground.max(axis=0)
+        if most_px is not None:
+            low, high = around
+        chunks[-1].append(piece)
+        filled += piece.count
     return chunks
-
-
-def _inner(chunk: list[_Piece], lengths: list[int]) -> list[tuple[int, int]]:
-    """(number, first row) of the rows kept of each piece."""
-    first = np.concatenate([[0], np.cumsum(lengths)])
-    return [(kept.stop - kept.start, int(at) + kept.start) for (_, _, kept), at in zip(chunk, first[:-1], strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +192,22 @@ class _Line:
 class _Sampler:
     """Grey values of the image at places across the points of a chunk."""
 
-    def __init__(self, line: _Line, *, image: npt.NDArray[np.uint8], foreign: Bools, frame: GroundFrame) -> None:
+    def __init__(self, line: _Line, *, view: ComponentView, frame: GroundFrame) -> None:
         self.line = line
         self._at, self._way = frame.pixel(line.points), frame.pixel(line.normals)
-        reach = float(line.half_width.max()) * 1.1 + _STRIP * ACROSS_STEP_PX + 2.5
+        reach = float(line.half_width.max()) * 1.1 + STRIP * ACROSS_STEP_PX + 2.5
         side = max(int(np.ceil(reach / ACROSS_STEP_PX)), ACROSS_PX.size // 2)
         self.across: Floats32 = np.arange(-side, side + 1, dtype=np.float32) * np.float32(ACROSS_STEP_PX)
         margin = side * ACROSS_STEP_PX * float(np.abs(self._way).max()) + _CLEARANCE_PX
         low = np.floor(self._at.min(axis=0) - margin).astype(int)
         high = np.ceil(self._at.max(axis=0) + margin).astype(int)
-        self._size = np.array(foreign.shape) - 1.0
+        self._size = np.array(view.shape) - 1.0
         self._whole = bool((low >= 0).all() and (high < self._size).all())
-        rows = slice(max(low[0], 0), min(high[0], foreign.shape[0]))
-        cols = slice(max(low[1], 0), min(high[1], foreign.shape[1]))
-        self._origin = np.array([rows.start, cols.start], np.float64)
-        self._grey: Floats32 = luminance(image[rows, cols])
+        window = Window(int(low[0]), int(high[0]), int(low[1]), int(high[1])).clip(*view.shape)
+        self._origin = np.array([window.row_start, window.col_start], np.float64)
+        self._grey: Floats32 = luminance(view.image(window))
         self._sharp = sharpened(self._grey)
-        self._foreign = foreign[rows, cols]
+        self._foreign = view.likely(window)
 
     def coarse(self, across: Floats32) -> Floats32:
         """``(N, M)`` at `across`, linear between pixels."""
@@ -178,7 +231,8 @@ class _Sampler:
     def usable(self, shift: Floats) -> Bools:
         """Which of the places ``(N, M)`` about the shifted points may serve: inside the image, no other crack."""
         places = self._places(self._at, self._way, self.across, shift)
-        row, col = (np.clip((places[a] + 0.5).astype(np.int32), 0, self._grey.shape[a] - 1) for a in (0, 1))
+        at = (places + np.float32(0.5)).astype(np.int32)
+        row, col = (np.minimum(np.maximum(at[a], 0), self._grey.shape[a] - 1) for a in (0, 1))
         found: Bools = ~self._foreign.take(row * np.int32(self._grey.shape[1]) + col)
         found |= np.abs(self.across) <= self.line.half_width[:, None] + 1.0
         if not self._whole or float(np.abs(shift).max()) > _CLEARANCE_PX / 2:
@@ -188,9 +242,11 @@ class _Sampler:
         return found
 
     def _places(self, at: Floats, way: Floats, across: Floats32, shift: Floats | None) -> Floats32:
-        start, ways = (at - self._origin).astype(np.float32), way.astype(np.float32)
+        start, ways = (at - self._origin).T[..., None].astype(np.float32), way.T[..., None].astype(np.float32)
         offset = across[None] if shift is None else shift[:, None].astype(np.float32) + across
-        return np.stack([start[:, a, None] + offset * ways[:, a, None] for a in (0, 1)])
+        places: Floats32 = offset * ways
+        places += start
+        return places
 
 
 def luminance(image: npt.NDArray[np.uint8]) -> Floats32:
@@ -219,8 +275,8 @@ def linear_between(grey: Floats32, places: Floats32) -> Floats32:
     """Values ``(N, M)`` of ``(H, W)`` at (row, col) ``(2, N, M)``, linear between pixels, beyond the rim those of
     the rim. The same as scipy's `map_coordinates` of order 1, which serves any order, in half the time."""
     height, width = grey.shape
-    row = np.clip(places[0], 0, height - 1)
-    col = np.clip(places[1], 0, width - 1)
+    row = np.minimum(np.maximum(places[0], 0), np.float32(height - 1))
+    col = np.minimum(np.maximum(places[1], 0), np.float32(width - 1))
     top, left = row.astype(np.int32), col.astype(np.int32)
     row -= top
     col -= left
@@ -300,95 +356,3 @@ def _along(values: Reals, lengths: list[int], sigma: float, median: int = 1) -> 
     )
     result: Reals = smooth[kept]
     return result
-
-
-def full_width(grey: Reals, across: Reals, *, usable: Bools, half_width: Reals) -> tuple[Reals, Reals, Reals]:
-    """Full width at half depth ``(N,)`` of dark lines ``(N, M)`` sampled at `across` ``(M,)``, with the background
-    ``(N, M)`` and its noise ``(N,)``; NaN where no clear dark line is shown.
-
-    The background is the straight line between the medians of two strips of 6 px, first outside
-    `half_width` ``(N,)``, then outside the edges found. The depth is the mean over the middle half of the line,
-    so that noise does not deepen it. `usable` ``(N, M)`` says what may serve as background.
-    """
-    left, right = -half_width, half_width
-    for rounds in (1, 2):
-        base, strips, known = _background(grey, across, usable, left - 1.5, right + 1.5)
-        left, right, depth = half_depth_edges(base - grey, across, half_width + 1.0, rounds=rounds)
-        known &= np.isfinite(left) & np.isfinite(right)
-        left, right = np.where(known, left, -half_width), np.where(known, right, half_width)
-    noise = np.fmax(*(1.4826 * _row_medians(np.abs(strip)) for strip in strips))
-    clear = known & (depth > _LEAST_CONTRAST) & (depth > _LEAST_SIGNAL_TO_NOISE * noise)
-    span = half_width * 1.25 + 3.0
-    clear &= (left > -span) & (right < span)
-    return np.where(clear, right - left, np.nan), base, noise
-
-
-def _background(
-    grey: Reals, across: Reals, usable: Bools, left: Reals, right: Reals
-) -> tuple[Reals, list[Reals], Bools]:
-    """Background ``(N, M)``, how both strips ``(N, 12)`` differ from their medians, and whether both sides show it
-    ``(N,)``."""
-    rows = np.arange(len(grey))[:, None] * across.size
-    levels, places, strips = [], [], []
-    for edge, side in ((left, -1), (right, 1)):
-        first = np.ceil((edge * side - across[0]) / ACROSS_STEP_PX).astype(np.intp)
-        outward = first[:, None] + np.arange(_STRIP)
-        within = outward < across.size
-        outward = np.minimum(outward, across.size - 1)
-        at = rows + (outward if side > 0 else across.size - 1 - outward)
-        strip = np.where(usable.take(at) & within, grey.take(at), np.float32(np.nan))
-        enough = np.isfinite(strip).sum(axis=1) * ACROSS_STEP_PX >= 2.0
-        level = np.where(enough, _row_medians(strip), np.nan)
-        strips.append(strip - level[:, None])
-        levels.append(level)
-        places.append(edge + side * (_STRIP - 1) * ACROSS_STEP_PX / 2)
-    known = np.isfinite(levels[0]) & np.isfinite(levels[1])
-    slope = (levels[1] - levels[0]) / (places[1] - places[0])
-    base = levels[0][:, None] + slope[:, None] * (across - places[0][:, None])
-    return base, strips, known
-
-
-def _row_medians(values: Reals) -> Reals:
-    """Median of each row without its NaNs; NaN where there is nothing else. numpy's own takes ten times as long."""
-    known = np.isfinite(values).sum(axis=1)
-    ordered = np.sort(values, axis=1)
-    rows, last = np.arange(len(values)), values.shape[1] - 1
-    low, high = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, last)
-    medians: Reals = (ordered[rows, low] + ordered[rows, high]) / 2
-    return medians
-
-
-def half_depth_edges(deficit: Reals, across: Reals, reach: Reals, *, rounds: int) -> tuple[Reals, Reals, Reals]:
-    """(left edge, right edge, depth), each ``(N,)``, of lines whose deepest point lies within `reach` of 0.
-
-    The depth is that of the deepest point at first, from then on the mean over the middle half: noise cannot deepen
-    it as it deepens a maximum.
-    """
-    rows = np.arange(len(deficit))
-    shown = np.where((np.abs(across) <= reach[:, None]) & np.isfinite(deficit), deficit, -np.inf)
-    peak_at = shown.argmax(axis=1)
-    depth = shown[rows, peak_at]
-    depth = np.where(np.isfinite(depth), depth, np.nan)
-    left = right = np.full(len(deficit), np.nan)
-    for _ in range(rounds):
-        left = -falls_below(deficit[:, ::-1], -across[::-1], len(across) - 1 - peak_at, depth / 2)
-        right = falls_below(deficit, across, peak_at, depth / 2)
-        quarter = (right - left) / 4
-        inner = np.abs(across - ((left + right) / 2)[:, None]) <= np.maximum(quarter, ACROSS_STEP_PX)[:, None]
-        total = np.where(inner, deficit, 0.0).sum(axis=1)
-        depth = np.where(inner.any(axis=1), total / np.maximum(inner.sum(axis=1), 1), np.nan)
-    return left, right, depth
-
-
-def falls_below(deficit: Reals, across: Reals, start: Ints, level: Reals) -> Reals:
-    """Where the deficit first falls below `level` to the right of index `start`, linear between samples."""
-    below = deficit < level[:, None]
-    below &= np.arange(across.size) > start[:, None]
-    rows = np.arange(len(deficit))
-    at = below.argmax(axis=1)
-    found = below[rows, at]
-    at = np.where(found, at, 1)
-    inner, outer = deficit[rows, at - 1], deficit[rows, at]
-    drop = np.where(inner != outer, inner - outer, 1.0)
-    place = across[at - 1] + (across[at] - across[at - 1]) * np.clip((inner - level) / drop, 0.0, 1.0)
-    return np.where(found, place, np.nan)

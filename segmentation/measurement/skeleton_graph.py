@@ -7,18 +7,18 @@ branch. Nothing here is compiled at first use, and nothing as large as the windo
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, depth_first_order
 from scipy.spatial import cKDTree
 
 from segmentation.georeference import Floats
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.intp]
+Numbers = npt.NDArray[np.int32]
 
 _SPUR_HALF_WIDTHS = 1.5
 _SPUR_PX = 1.5
@@ -57,32 +57,26 @@ class Branch:
         return Branch(self.stop, self.start, self.points[::-1], self.bodies[::-1])
 
 
-def skeleton_graph(skeleton: Bools, place: Callable[[Floats], Floats]) -> list[Branch]:
-    """Branches of a skeleton, bool ``(H, W)``, of 8-connected pixels; a pixel on its own has none.
+def skeleton_graph(pixels: Ints, place: Callable[[Floats], Floats]) -> list[Branch]:
+    """Branches of a skeleton of 8-connected pixels; a pixel on its own has none.
 
-    `place` takes (row, col) ``(N, 2)`` to the plane that the branches are wanted in.
+    `pixels` are (row, col) ``(N, 2)`` in raster order (`set_pixels`); `place` takes such to the plane that the branches
+    are wanted in.
     """
-    pixels, neighbours = _neighbours(skeleton)
-    degree = (neighbours >= 0).sum(axis=1)
+    neighbours = _neighbours(pixels)
     at = place(pixels.astype(np.float64))
-    junction_of, centres = _junctions(at, neighbours, degree > 2)
+    junction_of, centres = _junctions(at, neighbours, (neighbours >= 0).sum(axis=1) > 2)
     branches = []
     first_end = len(centres)
-    cuts = np.concatenate([[0], np.cumsum(degree)]).tolist()
-    every = neighbours[neighbours >= 0].tolist()
-    rows: list[list[int]] = [every[start:stop] for start, stop in pairwise(cuts)]
-    for chain in _chains(rows, junction_of):
-        nodes, points = [], [at[chain]]
-        ring = len(chain) > 2 and chain[0] in rows[chain[-1]]
-        if ring:
-            branches.append(Branch(first_end + chain[0], first_end + chain[0], at[[*chain, chain[0]]]))
+    for chain, is_ring in _chains(neighbours, junction_of < 0):
+        if is_ring:
+            node = first_end + int(chain[0])
+            branches.append(Branch(node, node, at[np.append(chain, chain[0])]))
             continue
-        met = _met(chain, rows, junction_of)
-        for end, junction in zip((0, -1), met, strict=True):
-            nodes.append(first_end + chain[end] if junction < 0 else junction)
-            if junction >= 0:
-                points.insert(0 if end == 0 else len(points), centres[junction][None])
-        line = np.concatenate(points)
+        met = _met(chain, neighbours, junction_of)
+        nodes = [first_end + int(chain[end]) if met[end] < 0 else met[end] for end in (0, -1)]
+        before, after = (centres[junction : junction + 1] if junction >= 0 else centres[:0] for junction in met)
+        line = np.concatenate([before, at[chain], after])
         if len(line) > 1:
             # The ends of a chain of one pixel that meets one junction only are two nodes.
             stop = nodes[1] if nodes[0] != nodes[1] or met[0] >= 0 else nodes[1] + len(pixels)
@@ -97,64 +91,114 @@ def set_pixels(pixels: Bools) -> Ints:
     return np.stack(np.divmod(np.flatnonzero(pixels), pixels.shape[1]), axis=1)
 
 
-def _neighbours(skeleton: Bools) -> tuple[Ints, Ints]:
-    """(row, col) ``(N, 2)`` of the pixels set and the numbers of their neighbours ``(N, 8)``, −1 for none."""
-    pixels = set_pixels(skeleton)
-    width = skeleton.shape[1] + 2
-    flat = (pixels[:, 0] + 1) * width + pixels[:, 1] + 1
-    steps = np.array([-width, -1, 1, width, -width - 1, -width + 1, width - 1, width + 1])
-    wanted = flat[:, None] + steps
-    found = np.minimum(np.searchsorted(flat, wanted), max(flat.size - 1, 0))
-    return pixels, np.where(flat[found] == wanted, found, -1) if flat.size else np.empty((0, 8), np.intp)
+def _neighbours(pixels: Ints) -> Numbers:
+    """Numbers of the neighbours ``(N, 8)`` of pixels (row, col) ``(N, 2)`` in raster order, −1 for none: above, left,
+    right, below, then the corners."""
+    neighbours = np.full((len(pixels), 8), -1, np.int32)
+    if len(pixels) == 0:
+        return neighbours
+    width = int(pixels[:, 1].max()) + 3
+    flat = pixels[:, 0] * width + pixels[:, 1]
+    padded = np.append(flat, -1)
+
+    def link(found: Ints, other: Ints, way: int, back: int) -> None:
+        neighbours[found, way] = other
+        neighbours[other, back] = found
+
+    follows = np.flatnonzero(flat[1:] == flat[:-1] + 1)
+    link(follows, follows + 1, 2, 1)
+    # The three below follow one another where they are set.
+    at = np.searchsorted(flat, flat + (width - 1))
+    for step, way, back in ((width - 1, 6, 5), (width, 3, 0), (width + 1, 7, 4)):
+        is_set = padded[at] == flat + step
+        found = np.flatnonzero(is_set)
+        link(found, at[found], way, back)
+        at = at + is_set
+    return neighbours
 
 
-def _junctions(at: Floats, neighbours: Ints, branching: Bools) -> tuple[list[int], Floats]:
+def _junctions(at: Floats, neighbours: Numbers, branching: Bools) -> tuple[Numbers, Floats]:
     """The junction that each pixel belongs to ``(N,)``, −1 for none, and the junctions' centroids ``(J, 2)``."""
-    number = np.full(len(at), -1)
+    number = np.full(len(at), -1, np.int32)
     members = np.flatnonzero(branching)
     if members.size == 0:
-        return number.tolist(), np.empty((0, 2))
+        return number, np.empty((0, 2))
     near = neighbours[members]
     both = (near >= 0) & branching[near]
     rank = np.cumsum(branching) - 1
     rows, cols = np.repeat(np.arange(members.size), both.sum(axis=1)), rank[near[both]]
-    graph = coo_array((np.ones(rows.size, np.bool_), (rows, cols)), shape=(members.size, members.size))
-    count, label = connected_components(graph, directed=False)
+    count, label = connected_components(_graph(rows, cols, members.size), directed=False)
     number[members] = label
     size = np.bincount(label, minlength=count)
     centres = np.stack([np.bincount(label, at[members, axis], count) / size for axis in (0, 1)], axis=1)
-    return number.tolist(), centres
+    return number, centres
 
 
-def _chains(rows: list[list[int]], junction_of: list[int]) -> list[list[int]]:
-    """Pixels of no junction, walked from end to end; a ring from its first pixel on."""
-    free = [junction < 0 for junction in junction_of]
-    chains = []
-    # A pixel of no junction has two neighbours at most.
-    ends = [n for n, row in enumerate(rows) if free[n] and not (len(row) == 2 and free[row[0]] and free[row[1]])]
-    for first in [*ends, *range(len(rows))]:
-        if not free[first]:
-            continue
-        chain, here = [first], first
-        free[first] = False
-        while True:
-            here = next((n for n in rows[here] if free[n]), -1)
-            if here < 0:
-                break
-            free[here] = False
-            chain.append(here)
-        chains.append(chain)
-    return chains
+def _chains(neighbours: Numbers, free: Bools) -> list[tuple[Ints, bool]]:
+    """Pixels of no junction, which have two neighbours at most, from end to end, and whether they are a ring; rings
+    come last, each from its first pixel on."""
+    members = np.flatnonzero(free)
+    if members.size == 0:
+        return []
+    near = neighbours[members]
+    both = (near >= 0) & free[near]
+    rank = np.cumsum(free) - 1
+    degree = both.sum(axis=1)
+    rows, cols = np.repeat(np.arange(members.size), degree), rank[near[both]]
+    ends = np.flatnonzero(degree < 2)
+    if ends.size == 2:  # one line alone, as most cracks are, unless rings lie beside it
+        walk = _walk(rows, cols, links=(ends[:0], ends[:0]), first=int(ends[0]), count=members.size)
+        if walk.size == members.size:
+            return [(members[walk], False)]
+    count, label = connected_components(_graph(rows, cols, members.size), directed=False)
+    heads, tails = np.full(count, -1), np.empty(count, np.intp)
+    heads[label[ends[::-1]]] = ends[::-1]  # of equal indices the last one assigned stays
+    tails[label[ends]] = ends
+    is_ring = heads < 0
+    if is_ring.any():
+        begin = np.empty(count, np.intp)
+        begin[label[::-1]] = np.arange(members.size)[::-1]
+        heads[is_ring] = begin[is_ring]
+        # A ring is walked towards the first neighbour of its first pixel, and ends at the second.
+        tails[is_ring] = cols[np.searchsorted(rows, heads[is_ring]) + 1]
+    order = np.lexsort((heads, is_ring))
+    walk = _walk(
+        rows, cols, links=(tails[order[:-1]], heads[order[1:]]), first=int(heads[order[0]]), count=members.size
+    )
+    cuts = np.cumsum(np.bincount(label, minlength=count)[order])[:-1]
+    return list(zip(np.split(members[walk], cuts), is_ring[order].tolist(), strict=True))
 
 
-def _met(chain: list[int], rows: list[list[int]], junction_of: list[int]) -> tuple[int, int]:
+def _walk(rows: Ints, cols: Ints, *, links: tuple[Ints, Ints], first: int, count: int) -> Ints:
+    """All of `count` pixels in the order of a walk from `first` along pairs of neighbours, and where no pixel is left
+    along the links from one chain's tail to the next one's head."""
+    if links[0].size:
+        by_source = np.argsort(np.concatenate([rows, links[0]]), kind="stable")
+        rows = np.concatenate([rows, links[0]])[by_source]
+        cols = np.concatenate([cols, links[1]])[by_source]
+    graph = _graph(rows, cols, count)
+    walk: Ints = depth_first_order(graph, first, directed=True, return_predecessors=False)
+    return walk
+
+
+def _graph(rows: Ints, cols: Ints, count: int) -> csr_array:
+    """Graph of `count` nodes with an edge from each of `rows`, ascending, to its `cols`."""
+    begins = np.zeros(count + 1, np.int32)
+    np.cumsum(np.bincount(rows, minlength=count), out=begins[1:])
+    return csr_array((np.ones(cols.size), cols.astype(np.int32), begins), shape=(count, count))
+
+
+def _met(chain: Ints, neighbours: Numbers, junction_of: Numbers) -> tuple[int, int]:
     """Junctions that the two ends of a chain touch, −1 for an open end."""
-    first = [junction_of[n] for n in rows[chain[0]] if junction_of[n] >= 0]
-    last = [junction_of[n] for n in rows[chain[-1]] if junction_of[n] >= 0]
+    met = []
+    for end in (0, -1):
+        near = neighbours[chain[end]]
+        found = junction_of[near[near >= 0]]
+        met.append([*found[found >= 0].tolist(), -1])
     if len(chain) > 1:
-        return (first or [-1])[0], (last or [-1])[0]
+        return met[0][0], met[1][0]
     # One pixel between two junctions, or at the end of one.
-    return (first or [-1])[0], (first[1] if len(first) > 1 else -1)
+    return met[0][0], met[0][1] if len(met[0]) > 2 else -1
 
 
 def _with_whole_junctions(branches: list[Branch], reach: Callable[[Floats], float]) -> list[Branch]:

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, map_coordinates
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from skimage.morphology import skeletonize
 
 from segmentation.georeference import Floats, PixelScale
 from segmentation.measurement.junctions import meeting
+from segmentation.measurement.outlines import Outline, outline
+from segmentation.measurement.quantiles import median_of
 from segmentation.measurement.skeleton_graph import Branch, degrees_of, pruned, set_pixels, skeleton_graph
+from segmentation.measurement.views import ComponentView, window_about
 
 Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.intp]
 
 SMOOTHING_PX = 3.0
 """Gaussian smoothing of a centre line, with what it took away smoothed and added again (Tukey's twicing): the staircase
@@ -29,8 +28,6 @@ of a skeleton (up to 8 % of its length) goes, and of a wave of 45 px only 0.7 % 
 Gaussian that smooths as much takes."""
 _DIRECTION_PX = 2.5
 """Gaussian smoothing of its direction."""
-_PINHOLE_PX = 9
-"""A hole of no more pixels parts no two lines."""
 _AHEAD_STEP_PX = 0.25
 _STROKE: Floats = np.linspace(-0.5, 0.5, 5)
 """Places across the line, in half-widths, that tell where the crack's pixels end."""
@@ -96,78 +93,25 @@ class Path:
         return self.step * (len(self.points) - 1)
 
 
-def centre_paths(pixels: Bools, *, frame: GroundFrame, step_px: float) -> tuple[Path, ...]:
-    """Centre lines of one crack, bool ``(H, W)``, with points every `step_px` ground pixels, longest first.
+def centre_paths(view: ComponentView, *, frame: GroundFrame, step_px: float) -> tuple[Path, ...]:
+    """Centre lines of one crack with points every `step_px` ground pixels, longest first.
 
-    Coordinates are those of pixel indices of the array (a pixel's centre is its index). Never empty: a speck
-    without a skeleton gives the main axis of its pixels. Raises ValueError where no pixel is set.
+    Coordinates are those of pixel indices of the view's frame (a pixel's centre is its index). Never empty: a speck
+    without a skeleton gives the main axis of its pixels.
     """
-    if not pixels.any():
-        raise ValueError("a crack must have at least one pixel, got none")
-    pixels, outside = _outline(pixels)
+    drawn = outline(view)
     # As a tree: distances are asked for along centre lines only.
-    rim = cKDTree(frame.ground(outside.astype(np.float64)), leafsize=32, balanced_tree=False, compact_nodes=False)
-    branches = meeting(pruned(skeleton_graph(_skeleton(pixels), frame.ground), rim), rim)
+    rim = cKDTree(frame.ground(drawn.outside.astype(np.float64)), leafsize=32, balanced_tree=False, compact_nodes=False)
+    branches = meeting(pruned(skeleton_graph(drawn.skeleton, frame.ground), rim), rim)
     degrees = degrees_of(branches)
-    paths = [path for branch in branches if (path := _path(branch, degrees, pixels, rim, frame, step_px)) is not None]
+    paths = [path for branch in branches if (path := _path(branch, degrees, drawn, rim, frame, step_px)) is not None]
     if not paths:
-        paths = [_main_axis(pixels, frame, rim)]
+        paths = [_main_axis(view, frame, rim)]
     return tuple(sorted(paths, key=lambda path: (-path.length, *path.points[0])))
 
 
-def _outline(pixels: Bools) -> tuple[Bools, Ints]:
-    """The crack's pixels with its pinholes filled, and (row, col) ``(N, 2)`` of the pixels just outside it."""
-    padded = np.pad(pixels, 1)
-    near = np.zeros_like(padded)
-    near[1:] |= padded[:-1]
-    near[:-1] |= padded[1:]
-    near[:, 1:] |= padded[:, :-1]
-    near[:, :-1] |= padded[:, 1:]
-    outside = set_pixels(near & ~padded) - 1
-    pinhole = _pinholes(pixels, outside)
-    if not pinhole.any():
-        return pixels, outside
-    filled = pixels.copy()
-    filled[tuple(outside[pinhole].T)] = True
-    return filled, outside[~pinhole]
-
-
-def _pinholes(pixels: Bools, outside: Ints) -> Bools:
-    """Which of the pixels just outside a crack ``(N, 2)``, in raster order, lie in a hole of few pixels."""
-    width = pixels.shape[1] + 2
-    flat = (outside[:, 0] + 1) * width + outside[:, 1] + 1
-    wanted = flat[:, None] + np.array([-width, -1, 1, width])
-    number = np.minimum(np.searchsorted(flat, wanted), flat.size - 1)
-    is_outside = flat[number] == wanted
-    # A pixel that has a neighbour farther out lies in no hole, or in a larger one.
-    padded = np.pad(pixels, 1)
-    closed: Bools = (padded.ravel()[wanted.clip(0, padded.size - 1)] | is_outside).all(axis=1)
-    if not closed.any():
-        return closed
-    # A component of such pixels is a hole where none of them touches another pixel outside.
-    among = np.flatnonzero(closed)
-    near, is_near = number[among], is_outside[among]
-    is_inner = is_near & closed[near]
-    rank = np.cumsum(closed) - 1
-    rows, which = np.nonzero(is_inner)
-    graph = coo_array((np.ones(rows.size, np.bool_), (rows, rank[near[rows, which]])), shape=(among.size, among.size))
-    label = connected_components(graph, directed=False)[1]
-    size, open_ones = np.bincount(label), np.bincount(label, (is_near & ~is_inner).any(axis=1))
-    closed[among] = ((size <= _PINHOLE_PX) & (open_ones == 0))[label]
-    return closed
-
-
-def _skeleton(pixels: Bools) -> Bools:
-    # Zhang-Suen thinning, the default, eats diagonal lines of even width from their ends: up to 40 % of the length.
-    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    inner = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
-    skeleton = np.zeros_like(pixels)
-    skeleton[inner] = skeletonize(pixels[inner], method="lee") > 0
-    return skeleton
-
-
 def _path(
-    branch: Branch, degrees: dict[int, int], pixels: Bools, rim: cKDTree, frame: GroundFrame, step_px: float
+    branch: Branch, degrees: dict[int, int], drawn: Outline, rim: cKDTree, frame: GroundFrame, step_px: float
 ) -> Path | None:
     points = branch.points
     if len(points) < 2:
@@ -179,7 +123,7 @@ def _path(
         line += gaussian_filter1d(points[:-1] - line, SMOOTHING_PX, axis=0, mode="wrap")
         line = np.concatenate([line, line[:1]])
     else:
-        line = _smooth_open(points, open_ends, pixels, rim, frame)
+        line = _smooth_open(points, open_ends, drawn, rim, frame)
     line = _resampled(line, step_px)
     if len(line) < 2:
         return None
@@ -187,7 +131,7 @@ def _path(
     along = np.arange(len(line)) * float(np.hypot(*(line[1] - line[0])))
     core = np.ones(len(line), np.bool_)
     if not closed:
-        typical = float(np.median(half_width))
+        typical = median_of(half_width)
         for from_end, end, is_open in ((along, 0, open_ends[0]), (along[-1] - along, -1, open_ends[1])):
             # Within a width of an open end profiles miss the line's side; near a junction, they cross the other branch.
             at_end = min(2 * typical + 1, 0.3 * along[-1])
@@ -200,17 +144,17 @@ def _path(
 
 
 def _smooth_open(
-    points: Floats, open_ends: tuple[bool, bool], pixels: Bools, rim: cKDTree, frame: GroundFrame
+    points: Floats, open_ends: tuple[bool, bool], drawn: Outline, rim: cKDTree, frame: GroundFrame
 ) -> Floats:
     """Smoothed line with its open ends cut back by a half-width (a skeleton bends to a corner there) and led on as
     they bend to the end of the crack's pixels."""
-    reach = float(np.median(rim.query(points[:: max(1, len(points) // 64)])[0]))
+    reach = median_of(rim.query(points[:: max(1, len(points) // 64)])[0])
     cut = round(reach)
     first = cut if open_ends[0] and len(points) > 4 * cut + 4 else 0
     last = len(points) - (cut if open_ends[1] and len(points) > 4 * cut + 4 else 0)
     line = _smoothed(points[first:last])
-    before = _led_on(line[::-1], reach, first + 0.5, pixels, frame)[::-1] if open_ends[0] else line[:0]
-    after = _led_on(line, reach, len(points) - last + 0.5, pixels, frame) if open_ends[1] else line[:0]
+    before = _led_on(line[::-1], reach, first + 0.5, drawn, frame)[::-1] if open_ends[0] else line[:0]
+    after = _led_on(line, reach, len(points) - last + 0.5, drawn, frame) if open_ends[1] else line[:0]
     return np.concatenate([before, line, after])
 
 
@@ -229,7 +173,7 @@ def _blurred(points: Floats) -> Floats:
     return smooth
 
 
-def _led_on(line: Floats, reach: float, least: float, pixels: Bools, frame: GroundFrame) -> Floats:
+def _led_on(line: Floats, reach: float, least: float, drawn: Outline, frame: GroundFrame) -> Floats:
     """Points ``(N, 2)`` by which the line, led on as it bends, reaches the end of the crack's pixels: where they
     cover less than half of a stroke across its middle, so that a corner draws no end out.
 
@@ -243,8 +187,14 @@ def _led_on(line: Floats, reach: float, least: float, pixels: Bools, frame: Grou
     across[1:, 0], across[1:, 1] = way[:-1, 1] - way[1:, 1], way[1:, 0] - way[:-1, 0]
     across[0] = across[1]
     strokes = way[:, None] + (reach / _AHEAD_STEP_PX * _STROKE)[:, None] * across[:, None]
+    places = frame.pixel(strokes)
+    window = window_about(places, drawn.view.shape)
     covered = map_coordinates(
-        pixels.view(np.uint8), np.moveaxis(frame.pixel(strokes), -1, 0), output=np.float32, order=1, mode="constant"
+        drawn.filled(window).view(np.uint8),
+        np.moveaxis(places, -1, 0) - np.array([window.row_start, window.col_start])[:, None, None],
+        output=np.float32,
+        order=1,
+        mode="constant",
     )
     inside = covered.mean(axis=1) >= 0.5
     leaves = int(np.argmin(inside)) if not inside.all() else round((2 * reach) / _AHEAD_STEP_PX)
@@ -263,10 +213,12 @@ def _way_on(line: Floats, reach: float, ahead: Floats) -> Floats | None:
     if along[-1] == 0.0:
         return None
     along -= along[-1]
-    powers = (1, 2) if reach >= _BENDING_HALF_WIDTH_PX and len(back) > 2 * reach else (1,)
-    terms = np.stack([along**power for power in powers], axis=1)
-    factors = np.linalg.lstsq(terms, back - line[-1], rcond=None)[0]
-    way: Floats = line[-1] + np.stack([ahead**power for power in powers], axis=1) @ factors / np.hypot(*factors[0])
+    if reach < _BENDING_HALF_WIDTH_PX or len(back) <= 2 * reach:
+        factor = along @ (back - line[-1]) / (along @ along)
+        straight: Floats = line[-1] + ahead[:, None] * factor / np.hypot(*factor)
+        return straight
+    factors = np.linalg.lstsq(np.stack([along, along**2], axis=1), back - line[-1], rcond=None)[0]
+    way: Floats = line[-1] + np.stack([ahead, ahead**2], axis=1) @ factors / np.hypot(*factors[0])
     return way
 
 
@@ -293,9 +245,10 @@ def _normals(line: Floats, step_px: float, closed: bool) -> Floats:
     return np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
 
 
-def _main_axis(pixels: Bools, frame: GroundFrame, rim: cKDTree) -> Path:
+def _main_axis(view: ComponentView, frame: GroundFrame, rim: cKDTree) -> Path:
     """The main axis of a speck's pixels, as long as a bar of the same second moment."""
-    places = frame.ground(np.argwhere(pixels).astype(np.float64))
+    cells = [set_pixels(view.pixels(cell)) + np.array([cell.row_start, cell.col_start]) for cell in view.cells()]
+    places = frame.ground(np.concatenate(cells).astype(np.float64))
     centre = places.mean(axis=0)
     spread = np.cov(places.T, bias=True) + np.eye(2) / 12 if len(places) > 1 else np.eye(2) / 12
     values, vectors = np.linalg.eigh(spread)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from segmentation.georeference import Floats
+from segmentation.measurement.quantiles import median_of
 
 RUNNING_PX = 7
 """Length of line over which a width is stated."""
@@ -51,7 +52,7 @@ def beyond_mask(width: Floats, *, mask_width: Floats, at: int, pixel: float) -> 
 
     A mask may be drawn fat or thin, so what is expected is the mask's width times their usual ratio along the crack.
     """
-    usual = float(np.median(width / np.maximum(mask_width, 1e-9)))
+    usual = median_of(width / np.maximum(mask_width, 1e-9))
     beyond = float(width[at] - usual * mask_width[at])
     return beyond if beyond > _MASK_STEPS * pixel else 0.0
 
@@ -65,24 +66,24 @@ def without_noise(widths: Sequence[Floats], *, noise: float, steps: Sequence[flo
     shown = [n for n, width in enumerate(widths) if np.isfinite(width).any()]
     if noise == 0.0 or not shown:
         return found
-    means = np.array([np.nanmean(widths[n]) for n in shown])
-    length_px = np.array([np.count_nonzero(np.isfinite(widths[n])) * steps[n] for n in shown])
-    whole = float(np.average(means, weights=length_px))
+    told = [np.isfinite(widths[n]) for n in shown]
+    means = np.array([widths[n][own].mean() for n, own in zip(shown, told, strict=True)])
+    length_px = np.array([np.count_nonzero(own) * steps[n] for n, own in zip(shown, told, strict=True)])
+    whole = float(means @ length_px / length_px.sum())
     of_mean = noise * np.minimum(1.0, np.sqrt(MOTTLE_PX / length_px))
     levels = whole + _real(means - whole, noise=of_mean, weight=length_px, places=len(shown))
-    for n, mean, level, length in zip(shown, means, levels, length_px, strict=True):
-        excess = widths[n] - mean
-        weight = np.isfinite(excess).astype(np.float64)
-        found[n] = level + _real(excess, noise=np.array(noise), weight=weight, places=length / RUNNING_PX)
+    for n, own, mean, level, length in zip(shown, told, means, levels, length_px, strict=True):
+        excess, weight = widths[n][own] - mean, np.ones(int(np.count_nonzero(own)))
+        found[n] = np.full(own.size, np.nan)
+        found[n][own] = level + _real(excess, noise=np.array(noise), weight=weight, places=length / RUNNING_PX)
     return found
 
 
 def _real(excess: Floats, *, noise: Floats, weight: npt.NDArray[np.floating], places: float) -> Floats:
-    """What of each excess ``(N,)`` over the mean noise does not explain."""
+    """What of each excess ``(N,)`` over the mean noise does not explain; `weight` ``(N,)`` > 0."""
     # A square too small for a float would leave 0/0 where nothing varies.
     square, unexplained = excess**2, np.broadcast_to(np.maximum(noise**2, 1e-24), excess.shape)
-    known = weight > 0
-    varied = max(0.0, float(np.average(square[known] - _DOUBT * unexplained[known], weights=weight[known])))
+    varied = max(0.0, float((square - _DOUBT * unexplained) @ weight / weight.sum()))
     outstanding = 1 - (4 * np.log(max(2.0, places)) * unexplained / np.maximum(square, 1e-12)) ** 2
     kept: Floats = excess * np.maximum(varied**2 / (varied**2 + unexplained**2), outstanding)
     return kept

@@ -12,6 +12,7 @@ likelihood at that σ, its own darkness within 10 % of r (`fitted_widths`). Wher
 this; where it is small, the darkness summed across, r · w, does: the two are one formula.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,9 +22,11 @@ from scipy.ndimage import map_coordinates
 from scipy.special import erf
 
 from segmentation.georeference import Floats
-from segmentation.measurement.appearance import CrackAppearance, Estimate
-from segmentation.measurement.profiles import ACROSS_PX, ACROSS_STEP_PX, Profiles, falls_below
+from segmentation.measurement.appearance import ASSUMED, CrackAppearance, Estimate
+from segmentation.measurement.dark_lines import ACROSS_STEP_PX, edges_about
+from segmentation.measurement.profiles import ACROSS_PX, Profiles
 from segmentation.measurement.skeletons import GroundFrame, Path
+from segmentation.measurement.views import ComponentView, window_about
 
 Bools = npt.NDArray[np.bool_]
 Floats32 = npt.NDArray[np.float32]
@@ -51,6 +54,8 @@ _MEAN_MISFIT = 0.02
 """The same for mean profiles, whose places are not quite alike."""
 _DOUBT = 16.0
 """The ± counts the misfit of a mean profile as four times that: a mottled ground may look like another blur."""
+_AT_ONCE = 1 << 14
+"""Places that are fitted at once."""
 _OWN_DARKNESS_SPREAD = 0.10
 """How much the darkness differs along one crack."""
 _TELLING_BLURS = 4.0
@@ -65,8 +70,6 @@ class LineShape:
 
     blur_px: float
     darkness: float
-    own: CrackAppearance
-    """What this crack tells of blur and darkness without any prior: wide spreads where it is narrow."""
     seen_px: Floats
     """``(B,)`` full widths at which `spread_px` is known, ascending; empty where too little was seen."""
     spread_px: Floats
@@ -79,34 +82,44 @@ class LineShape:
 
 def line_shape(profiles: Profiles, core: Bools, prior: CrackAppearance) -> LineShape:
     """Blur and darkness of one crack from its profiles, of which `core` ``(N,)`` may serve."""
-    bins, seen, means, noise, share = _means(profiles, core)
+    told, seen = _means(profiles, core)
     if seen.size == 0:
         none = np.empty(0)
-        return LineShape(prior.blur_px.value, prior.darkness.value, prior, none, none)
-    told = _Told(bins, means, noise, share)
-    coarse, _ = told.likelihood(_COARSE, _COARSE)
-    blurs, darknesses = _likely(coarse + _log_prior(prior, _COARSE, _COARSE))
+        return LineShape(prior.blur_px.value, prior.darkness.value, none, none)
+    blurs, darknesses = _likely(told.likelihood(_COARSE, _COARSE)[0] + _log_prior(prior, _COARSE, _COARSE))
     likelihood, widths = told.likelihood(blurs, darknesses)
-    posterior = _normal(likelihood + _log_prior(prior, blurs, darknesses))
-    doubtful = _normal(likelihood / _DOUBT + _log_prior(prior, blurs, darknesses))
-    spread = [_moments(width, doubtful)[1] for width in widths]
-    blur, darkness = _estimates(posterior, blurs, darknesses)
-    if share[seen >= _TELLING_BLURS * blur.value].sum() < 0.5:
-        own = CrackAppearance(Estimate(blur.value, 1.0), Estimate(darkness.value, 1.0))
-    else:
-        blurs, darknesses = _likely(coarse)
-        own = CrackAppearance(*_estimates(_normal(told.likelihood(blurs, darknesses)[0]), blurs, darknesses))
-    return LineShape(blur.value, darkness.value, own, seen, np.array(spread))
+    log_prior = _log_prior(prior, blurs, darknesses)
+    blur, darkness = _estimates(_normal(likelihood + log_prior), blurs, darknesses)
+    doubtful = _normal(likelihood / _DOUBT + log_prior)
+    return LineShape(blur.value, darkness.value, seen, np.array([_moments(width, doubtful)[1] for width in widths]))
+
+
+def shown_appearance(profiles: Profiles, core: Bools) -> CrackAppearance:
+    """What one crack tells of blur and darkness without any prior: wide spreads where it is narrow."""
+    told, seen = _means(profiles, core)
+    if seen.size == 0:
+        return ASSUMED
+    coarse, _ = told.likelihood(_COARSE, _COARSE)
+    chosen = _likely(coarse + _log_prior(ASSUMED, _COARSE, _COARSE))
+    blur, darkness = _estimates(_normal(told.likelihood(*chosen)[0] + _log_prior(ASSUMED, *chosen)), *chosen)
+    if told.share[seen >= _TELLING_BLURS * blur.value].sum() < 0.5:
+        return CrackAppearance(Estimate(blur.value, 1.0), Estimate(darkness.value, 1.0))
+    chosen = _likely(coarse)
+    return CrackAppearance(*_estimates(_normal(told.likelihood(*chosen)[0]), *chosen))
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Mean profiles of places of like full width, as `_means` gives them."""
+    """Mean profiles of places of like full width, in bins."""
 
     bins: Ints
+    """``(B,)`` number of each bin."""
     means: Floats
+    """``(B, 41)`` its mean profile."""
     noise: Floats
+    """``(B,)`` the noise of that."""
     share: Floats
+    """``(B,)`` share of all places."""
 
     def likelihood(self, blurs: slice, darknesses: slice) -> tuple[Floats, list[Floats]]:
         """Log likelihood ``(S, R)`` of the blurs and darknesses chosen, and what the width of each bin is there."""
@@ -114,10 +127,13 @@ class _Told:
         total, widths = np.zeros((_BLURS_PX[blurs].size, r.size)), []
         for number, mean, error, part in zip(self.bins.tolist(), self.means, self.noise, self.share, strict=True):
             width, boxes, squares = (table[blurs] for table in _bin_boxes(number))
-            chi = float(mean @ mean) - 2 * (boxes @ mean.astype(np.float32))[..., None] * r + squares[..., None] * r**2
+            chi = float(mean @ mean) - 2 * (boxes @ mean.astype(np.float32))[..., None] * r
+            chi += squares[..., None] * r**2
             chi *= -0.5 * ACROSS_STEP_PX * part / error**2
+            chi -= chi.max()
+            weight = np.exp(chi, out=chi)
             # Thin cracks are as likely as wide ones by their ratio, not by their difference: weight 1 / width.
-            weight = np.exp(chi - chi.max()) * ((width[:, 1:2] - width[:, :1]) / width)[..., None]
+            weight *= ((width[:, 1:2] - width[:, :1]) / width)[..., None]
             over_widths = np.maximum(weight.sum(axis=1), np.float32(1e-30))
             widths.append((np.einsum("swr,sw->sr", weight, width) / over_widths).astype(np.float64))
             total += np.log(over_widths)
@@ -135,8 +151,8 @@ def _likely(log_weight: Floats) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
-def _means(profiles: Profiles, core: Bools) -> tuple[Ints, Floats, Floats, Floats, Floats]:
-    """Bins ``(B,)`` of like full widths: number, mean full width, mean profile ``(B, 41)``, its noise, share."""
+def _means(profiles: Profiles, core: Bools) -> tuple[_Told, Floats]:
+    """Mean profiles of the places that may serve, and the mean full width ``(B,)`` of each bin."""
     whole = profiles.usable[:, 8:-8].all(axis=1)
     able = np.flatnonzero(core & whole & np.isfinite(profiles.fwhm))
     number = np.searchsorted(_BIN_EDGES_PX, profiles.fwhm[able])
@@ -157,7 +173,7 @@ def _means(profiles: Profiles, core: Bools) -> tuple[Ints, Floats, Floats, Float
         seen.append(float(profiles.fwhm[rows].mean()))
         noise.append(max(float(np.sqrt(np.mean(mean[outside] ** 2))), _MEAN_MISFIT * float(mean.max())))
     share = count[chosen] / max(int(count[chosen].sum()), 1)
-    return chosen, np.array(seen), np.array(means).reshape(-1, ACROSS_PX.size), np.array(noise), share
+    return _Told(chosen, np.array(means).reshape(-1, ACROSS_PX.size), np.array(noise), share), np.array(seen)
 
 
 def _log_prior(prior: CrackAppearance, blurs: slice, darknesses: slice) -> Floats:
@@ -198,8 +214,9 @@ def fitted_widths(profiles: Profiles, shape: LineShape) -> tuple[Floats, Floats]
     width[wide] = profiles.fwhm[wide]
     noise[wide] = 2.0**0.5 * (2 * np.pi) ** 0.5 * shape.blur_px * profiles.noise[wide] / shape.darkness
     rows = np.flatnonzero(np.isfinite(profiles.fwhm) & ~wide)
-    if rows.size:
-        width[rows], noise[rows] = _fitted(profiles, rows, shape)
+    for start in range(0, rows.size, _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        width[part], noise[part] = _fitted(profiles, part, shape)
     return width, noise
 
 
@@ -259,26 +276,33 @@ def _seen_widths() -> tuple[Floats, Floats]:
     return 2 * half[(line >= line[:, :1] / 2).sum(axis=1) - 1], width
 
 
-def mask_widths(path: Path, *, wanted: Bools, pixels: Bools, frame: GroundFrame) -> Floats:
-    """Distance ``(N,)`` in ground pixels between the edges of the crack's pixels across the path; NaN but where
-    `wanted` ``(N,)``.
+def mask_widths(paths: Sequence[Path], *, wanted: Bools, view: ComponentView, frame: GroundFrame) -> Floats:
+    """Distance ``(N,)`` in ground pixels between the edges of the crack's pixels across the points of all paths;
+    NaN but where `wanted` ``(N,)``.
 
     It is capped by the distance transform (twice the distance to the nearest pixel outside, and a pixel for that
     pixel's own extent), so that a line that runs on into another branch is not taken for width.
     """
-    widths = np.full(len(path.points), np.nan)
     rows = np.flatnonzero(wanted)
-    for start in range(0, rows.size, 1024):
-        part = rows[start : start + 1024]
-        half_width = path.half_width[part]
-        count = np.ceil((2 * float(half_width.max()) + 3) / ACROSS_STEP_PX)
+    points, normals, half_width = (
+        np.concatenate([getattr(path, name) for path in paths])[rows] for name in ("points", "normals", "half_width")
+    )
+    found = np.empty(rows.size)
+    at_once = 1024 if view.is_one_piece else 128
+    for start in range(0, rows.size, at_once):
+        part = slice(start, start + at_once)
+        half = half_width[part]
+        count = np.ceil((2 * float(half.max()) + 3) / ACROSS_STEP_PX)
         across = np.arange(-count, count + 1) * ACROSS_STEP_PX
-        at, way = frame.pixel(path.points[part]), frame.pixel(path.normals[part])
+        at, way = frame.pixel(points[part]), frame.pixel(normals[part])
         places = np.stack([at[:, a, None] + across * way[:, a, None] for a in (0, 1)])
-        inside = map_coordinates(pixels.view(np.uint8), places, output=np.float64, order=1, mode="constant")
-        middle = np.full(len(half_width), int(count))
-        level = np.full(len(half_width), 0.5)
-        right = falls_below(inside, across, middle, level)
-        left = -falls_below(inside[:, ::-1], -across[::-1], middle, level)
-        widths[part] = np.fmin(right - left, 2 * half_width + 1)
+        window = window_about(np.moveaxis(places, 0, -1), view.shape)
+        places -= np.array([window.row_start, window.col_start])[:, None, None]
+        pixels = view.pixels(window).view(np.uint8)
+        inside = map_coordinates(pixels, places, output=np.float64, order=1, mode="constant")
+        before, after = (np.broadcast_to(side, inside.shape) for side in (across < 0, across > 0))
+        left, right = edges_about(inside, across, (before, after), np.full(half.size, 0.5))
+        found[part] = np.fmin(right - left, 2 * half + 1)
+    widths = np.full(wanted.size, np.nan)
+    widths[rows] = found
     return widths

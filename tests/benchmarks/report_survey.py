@@ -60,7 +60,7 @@ def large_survey(cache: Path, *, structures: int, defects: int) -> LargeSurvey:
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         _write_rasters(folder, structures, defects)
-        kept.write_bytes(pickle.dumps(_measured(folder)))
+        kept.write_bytes(pickle.dumps(measured_folder(folder)))
     survey: LargeSurvey = pickle.loads(kept.read_bytes())
     return survey
 
@@ -126,19 +126,21 @@ def _write_rasters(folder: Path, structures: int, defects: int) -> None:
         for row, column in product(range(rows), range(columns)):
             window = RasterioWindow(column * CELL_PX, row * CELL_PX, CELL_PX, CELL_PX)
             cell = painted_cell(rng, defects if row * columns + column < structures else 0)
-            image.write(_pictured(ground, cell), window=window)
+            image.write(pictured(ground, cell), window=window)
             mask.write(cell[None], window=window)
-    (folder / "structures.geojson").write_text(json.dumps(_footprints(structures)))
+    (folder / "structures.geojson").write_text(json.dumps(footprints(structures)))
 
 
-def _pictured(ground: npt.NDArray[np.float64], cell: Bytes) -> Bytes:
+def pictured(ground: npt.NDArray[np.float64], cell: Bytes) -> Bytes:
+    """RGB ``(3, H, W)`` of a cell whose damage lies on some grey."""
     grey = np.where(cell == PixelClass.CRACK, 40.0, ground).clip(0, 255).astype(np.uint8)
     bands = np.stack([grey, grey, grey])
     bands[:, cell == PixelClass.RUST] = np.array([[150], [80], [40]], np.uint8)
     return bands
 
 
-def _footprints(structures: int) -> dict[str, Any]:
+def footprints(structures: int) -> dict[str, Any]:
+    """``structures.geojson``: the cells without their margins."""
     from pyproj import Transformer
 
     to_lonlat = Transformer.from_crs(CRS, 4326, always_xy=True)
@@ -158,7 +160,8 @@ def _footprints(structures: int) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
-def _measured(folder: Path) -> LargeSurvey:
+def measured_folder(folder: Path) -> LargeSurvey:
+    """A survey of ``ortho.tif``, ``painted.tif`` and ``structures.geojson`` through the stages of a given mask."""
     chosen = Settings(results=str(folder / "results"), home=folder / "home")
     files = [str(folder / name) for name in ("painted.tif", "ortho.tif", "structures.geojson")]
     survey, mask = discover_mask(MaskRequest(*files, None), input_rules(chosen))

@@ -27,7 +27,8 @@ from segmentation.classes import PixelClass
 from segmentation.georeference import Georeference
 from segmentation.inference.geometry import blocks
 from segmentation.measurement.components import Component, join_blocks, label_block
-from segmentation.measurement.defects import MeasuredComponent, cut_and_measure
+from segmentation.measurement.cuts import MeasuredComponent
+from segmentation.measurement.defects import cut_and_measure
 from segmentation.measurement.grading import load_standards, shipped_standards
 from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
 from segmentation.measurement.summary import number_defects, summarise_survey

@@ -74,7 +74,7 @@ def test_a_crack_over_the_seam_of_two_rasters_is_one_defect_with_its_whole_lengt
     (result,) = measured.results
     (crack,) = result.defects
     assert crack.crack is not None
-    assert crack.crack.length_m == pytest.approx(LENGTH_PX * GROUND_GSD_M, rel=0.005)
+    assert crack.crack.length_m == pytest.approx(LENGTH_PX * GROUND_GSD_M, rel=0.003)
     assert crack.area_m2 == pytest.approx(5 * LENGTH_PX * GROUND_GSD_M**2, rel=0.005)
     assert len(crack.crack.ends) == 2
     assert crack.crack.max_width_mm == pytest.approx(5 * GROUND_GSD_M * 1000, rel=0.03)

@@ -9,7 +9,7 @@ from shapely.geometry import MultiLineString
 
 from segmentation.georeference import Georeference
 from segmentation.measurement.across_rasters import joined_across_rasters
-from segmentation.measurement.defects import MeasuredComponent
+from segmentation.measurement.cuts import MeasuredComponent
 from segmentation.records import CrackEnd, Defect
 from segmentation.windows import Window
 from tests.segmentation.measurement.test_cracks_joining import crack
@@ -102,6 +102,21 @@ def test_rasters_that_lie_beside_each_other_by_a_pixel_still_show_one_crack_and_
     assert whole.crack is not None
     assert whole.crack.length_m == pytest.approx((200 + 197 + 10**0.5) * GSD_M, rel=1e-3)
     assert whole.crack.bridged_gaps == 1
+
+
+def test_rasters_that_lie_five_pixels_beside_each_other_still_show_one_crack() -> None:
+    beyond = seen_in(part(900, 1100, ends=False, row=305.0), east())
+    (whole,) = joined([part(700, 900, ends=False), beyond], east())
+    assert whole.crack is not None
+    assert whole.crack.length_m == pytest.approx(400 * GSD_M, rel=0.015)
+
+
+def test_what_both_rasters_show_at_the_seam_counts_once_and_the_ends_there_are_no_ends_of_the_whole() -> None:
+    beyond = seen_in(part(898, 1100, ends=True), east())
+    (whole,) = joined([part(700, 902, ends=True), beyond], east())
+    assert whole.crack is not None
+    assert whole.crack.length_m == pytest.approx(400 * GSD_M, rel=1e-4)
+    assert len(whole.crack.ends) == 2
 
 
 def test_what_ends_before_the_seam_or_goes_elsewhere_stays_apart() -> None:

@@ -8,7 +8,8 @@ from segmentation.classes import PixelClass
 from segmentation.georeference import Georeference
 from segmentation.measurement.appearance import pooled
 from segmentation.measurement.components import join_blocks, label_block
-from segmentation.measurement.defects import cut_and_measure, look_at, measuring_window, telling_cracks
+from segmentation.measurement.cuts import Measuring
+from segmentation.measurement.defects import Windows, look_at, measure_by_windows, measuring_window, telling_cracks
 from segmentation.measurement.joining import joined_components
 from segmentation.measurement.structures import StructureIndex
 from segmentation.records import Defect, Structure
@@ -20,8 +21,9 @@ GEOREFERENCE = Georeference(SIDE_PX, SIDE_PX, (0.001, 0.0, 0.0, 0.0, -0.001, 0.0
 STRUCTURE = Structure("all", "all", "all", "", "", None, raster_name="r.tif")
 
 
-def defects(rendered: Rendered, *, block_px: int, backwards: bool) -> list[Defect]:
-    """All cracks, found in blocks, looked at, measured and joined as the measure stage does it."""
+def defects(rendered: Rendered, *, block_px: int, backwards: bool, most_px: int = 0) -> list[Defect]:
+    """All cracks, found in blocks, looked at, measured and joined as the measure stage does it; those whose window has
+    more than `most_px` pixels window by window."""
     mask = rendered.pixels.astype(np.uint8) * np.uint8(PixelClass.CRACK)
     chance = np.stack([rendered.probability, np.zeros_like(rendered.probability)])
     probability = (255 * chance).astype(np.uint8)
@@ -30,7 +32,6 @@ def defects(rendered: Rendered, *, block_px: int, backwards: bool) -> list[Defec
     components = list(join_blocks([label_block(mask[w.slices()], window=w) for w in windows]))
     if backwards:
         components.reverse()
-    index = StructureIndex((STRUCTURE,), GEOREFERENCE, raster_name="r.tif")
 
     def read(window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, cols = window.slices()
@@ -43,27 +44,24 @@ def defects(rendered: Rendered, *, block_px: int, backwards: bool) -> list[Defec
         told.append(
             look_at(component, mask=own, probability=chances, image=image, window=window, georeference=GEOREFERENCE)
         )
-    measured = []
-    for component in components:
-        window = measuring_window(component, height=SIDE_PX, width=SIDE_PX)
-        own, chances, image = read(window)
-        measured.append(
-            cut_and_measure(
-                component,
-                mask=own,
-                probability=chances,
-                image=image,
-                window=window,
-                index=index,
-                owned=np.ones(window.shape, np.bool_),
-                georeference=GEOREFERENCE,
-                raster_name="r.tif",
-                min_width_px=2.0,
-                min_crack_length_px=24.0,
-                min_rust_area_px=64,
-                appearance=pooled(told),
-            )
-        )
+    windows_of = Windows(
+        mask=lambda window: read(window)[0],
+        probability=lambda window: read(window)[1],
+        image=lambda window: read(window)[2],
+        owned=lambda window: np.ones(window.shape, np.bool_),
+    )
+    how = Measuring(
+        index=StructureIndex((STRUCTURE,), GEOREFERENCE, raster_name="r.tif"),
+        georeference=GEOREFERENCE,
+        raster_name="r.tif",
+        min_width_px=2.0,
+        min_crack_length_px=24.0,
+        min_rust_area_px=64,
+        appearance=pooled(told),
+    )
+    measured = [
+        measure_by_windows(one, windows=windows_of, how=how, most_px=most_px or SIDE_PX**2) for one in components
+    ]
     joined = joined_components(measured, georeference=GEOREFERENCE, gap_px=24.0, min_crack_length_px=24.0)
     return sorted((d for one in joined for d in one.defects), key=lambda d: (d.window, d.area_m2))
 
@@ -80,3 +78,19 @@ def test_cracks_are_the_same_for_any_block_size_and_any_order(
     rendered = render(drawn, width_m=0.003, shape=(SIDE_PX, SIDE_PX), samples=3)
     whole = defects(rendered, block_px=SIDE_PX, backwards=False)
     assert defects(rendered, block_px=block_px, backwards=True) == whole
+
+
+@given(st.lists(LINE, min_size=2, max_size=5), st.sampled_from([(37, 64), (53, 101), (29, 150)]))
+@settings(max_examples=10, deadline=None)
+def test_cracks_too_large_to_be_read_at_once_are_the_same_for_any_block_size(
+    lines: list[tuple[int, int, int, int]], blocks_px: tuple[int, int]
+) -> None:
+    """To the last digit: they are worked in cells of their own frame, of 40 px here."""
+    drawn = [straight((c / 1e3, -r / 1e3), length_m=n / 1e3, angle_deg=a) for r, c, n, a in lines]
+    rendered = render(drawn, width_m=0.003, shape=(SIDE_PX, SIDE_PX), samples=3)
+    one, other = (defects(rendered, block_px=px, backwards=False, most_px=60**2) for px in blocks_px)
+    assert one == other
+    whole = defects(rendered, block_px=SIDE_PX, backwards=False)
+    assert [d.window for d in one] == [d.window for d in whole]
+    lengths = [[d.crack.length_m for d in found if d.crack] for found in (one, whole)]
+    assert np.allclose(*lengths, rtol=0, atol=0.0015)

@@ -13,7 +13,7 @@ from skimage.morphology import skeletonize
 
 from segmentation.classes import PixelClass
 from segmentation.measurement.patterns import crack_pattern
-from segmentation.measurement.skeleton_graph import degrees_of, skeleton_graph
+from segmentation.measurement.skeleton_graph import degrees_of, set_pixels, skeleton_graph
 from segmentation.records import Defect
 from segmentation.windows import Window
 from tests.segmentation.measurement.rendering import SQUARE_MM, centre_of, length_of, render, straight
@@ -51,7 +51,7 @@ def test_the_graph_has_the_length_and_the_open_ends_that_skan_finds(strokes: lis
     if not skeleton.any():
         return
     other = Skeleton(skeleton, keep_images=False)
-    branches = skeleton_graph(skeleton, lambda points: points)
+    branches = skeleton_graph(set_pixels(skeleton), lambda points: points)
     own = sum(branch.length for branch in branches)
     # A junction is one point here and several pixels there.
     tolerance = 2.0 * len(branches) + 0.03 * own
@@ -65,7 +65,7 @@ def test_every_pixel_of_a_skeleton_lies_on_a_branch_or_at_a_junction(strokes: li
     skeleton = skeleton_of(strokes)
     labels, _ = label(skeleton, np.ones((3, 3)))
     skeleton &= np.bincount(labels.ravel())[labels] > 1
-    branches = skeleton_graph(skeleton, lambda points: points)
+    branches = skeleton_graph(set_pixels(skeleton), lambda points: points)
     shown = {(int(r), int(c)) for branch in branches for r, c in branch.points if r == int(r) and c == int(c)}
     plain = np.argwhere(neighbours_of(skeleton) == 2)
     # Loops of a few pixels inside one junction are dropped.
@@ -77,7 +77,7 @@ def test_a_ring_is_one_branch_from_a_point_to_itself() -> None:
     pixels = np.zeros((12, 12), bool)
     pixels[[2, 9], 3:9] = True
     pixels[3:9, [2, 9]] = True
-    (ring,) = skeleton_graph(pixels, lambda points: points)
+    (ring,) = skeleton_graph(set_pixels(pixels), lambda points: points)
     assert ring.start == ring.stop
     assert ring.length == pytest.approx(20 + 4 * 2**0.5)
 

@@ -10,7 +10,7 @@ from shapely.geometry import MultiLineString
 
 from segmentation.classes import PixelClass
 from segmentation.georeference import Georeference
-from segmentation.measurement.defects import MeasuredComponent
+from segmentation.measurement.cuts import MeasuredComponent
 from segmentation.measurement.joining import bridges, joined_components, joined_cracks
 from segmentation.records import CrackEnd, CrackMeasure, Defect
 from segmentation.windows import Window

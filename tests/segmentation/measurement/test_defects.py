@@ -9,12 +9,12 @@ from shapely.geometry import box
 from segmentation.classes import PixelClass
 from segmentation.georeference import Georeference
 from segmentation.measurement.components import Component, join_blocks, label_block
+from segmentation.measurement.cuts import MeasuredComponent, Measuring
 from segmentation.measurement.defects import (
-    MeasuredComponent,
+    Windows,
     cut_and_measure,
-    measuring_parts,
+    measure_by_windows,
     measuring_window,
-    merged,
     omitted_unread,
 )
 from segmentation.measurement.structures import StructureIndex
@@ -197,51 +197,43 @@ def test_a_defect_in_a_local_frame_has_no_place_on_the_earth() -> None:
 
 
 @pytest.mark.parametrize("kind", [PixelClass.CRACK, PixelClass.RUST])
-def test_a_component_too_large_to_be_read_at_once_is_measured_by_its_parts(kind: PixelClass) -> None:
+@pytest.mark.parametrize("block_px", [70, 100, 128])
+def test_a_component_too_large_to_be_read_at_once_is_measured_window_by_window(kind: PixelClass, block_px: int) -> None:
     mask, probability, image = scene(kind)
-    blocks = [
-        label_block(mask[r : r + 100, c : c + 70], window=Window(r, r + 100, c, min(c + 70, SIDE)))
-        for r in (0, 100)
-        for c in (0, 70, 140)
-    ]
-    (component,) = join_blocks(blocks)
-    (alone,) = measuring_parts(component, max_window_px=component.window.area_px)
-    assert alone.window == component.window
-    parts = measuring_parts(component, max_window_px=100)
-    assert len(parts) > 3
-    index = StructureIndex([structure("A", 0, 110), structure("B", 110, 200)], RASTER, raster_name="a.tif")
-    pieces = []
-    for part in parts:
-        window = measuring_window(part, height=SIDE, width=SIDE)
-        at = window.slices()
-        pieces.append(
-            cut_and_measure(
-                component,
-                part=part,
-                mask=mask[at],
-                probability=probability[:, at[0], at[1]],
-                image=image[at],
-                window=window,
-                index=index,
-                owned=EVERYWHERE[at],
-                georeference=RASTER,
-                raster_name="a.tif",
-                min_width_px=2.0,
-                min_crack_length_px=8,
-                min_rust_area_px=8,
-            )
-        )
-    found, entire = merged(pieces), measured(kind, [structure("A", 0, 110), structure("B", 110, 200)])
+    starts = range(0, SIDE, block_px)
+    blocks = [Window(r, r + block_px, c, c + block_px).clip(SIDE, SIDE) for r in starts for c in starts]
+    (component,) = join_blocks([label_block(mask[w.slices()], window=w) for w in blocks])
+    structures = [structure("A", 0, 110), structure("B", 110, 200)]
+    found = measure_by_windows(
+        component,
+        windows=Windows(
+            mask=lambda window: mask[window.slices()],
+            probability=lambda window: probability[:, *window.slices()],
+            image=lambda window: image[window.slices()],
+            owned=lambda window: EVERYWHERE[window.slices()],
+        ),
+        how=Measuring(
+            index=StructureIndex(structures, RASTER, raster_name="a.tif"),
+            georeference=RASTER,
+            raster_name="a.tif",
+            min_width_px=2.0,
+            min_crack_length_px=8,
+            min_rust_area_px=8,
+        ),
+        most_px=60 * 60,
+    )
+    entire = measured(kind, structures)
     assert [d.structure_id for d in found.defects] == ["A", "B"]
-    assert area_m2(found) == pytest.approx(area_m2(entire))
-    assert length_m(found) == pytest.approx(length_m(entire), abs=0.003)
+    assert area_m2(found) == pytest.approx(area_m2(entire), rel=1e-12)
+    assert length_m(found) == pytest.approx(length_m(entire), abs=0.0002)
     for one, whole in zip(found.defects, entire.defects, strict=True):
         assert one.window == whole.window
-        assert one.confidence == pytest.approx(whole.confidence)
+        assert one.confidence == whole.confidence
         assert one.pixel_geometry.is_valid
         assert one.pixel_geometry.area == pytest.approx(whole.pixel_geometry.area)
         if one.crack and whole.crack:
-            assert one.crack.max_width_mm == pytest.approx(whole.crack.max_width_mm, abs=0.2)
+            assert one.crack.max_width_mm == pytest.approx(whole.crack.max_width_mm, abs=0.02)
+            assert len(one.crack.branches) == len(whole.crack.branches) == 1
 
 
 def test_arrays_of_another_window_are_refused() -> None:
