@@ -12,9 +12,9 @@ from flows.time_limits import spread_s
 from segmentation.comparison.registration import RegistrationLimits
 from segmentation.errors import SpanscanError
 from tasks.compare.compare import compare_runs
-from tasks.compare.imagery import ReadingRules
 from tasks.compare.previous import previous_run, survey_runs
 from tasks.compare.published import PublishedRun, open_run
+from tasks.compare.rasters import ReadingRules
 from tasks.compare.write import WrittenComparison, comparison_place, write_comparison, written_before
 from tasks.publish import POINTER, Published
 from tasks.storage import open_storage
@@ -79,13 +79,15 @@ def _compared(
         log.info("these runs were compared before: %s", earlier.uri)
         return earlier
     rules = ReadingRules(chosen.home / "staging", chosen.rgb_bands, input_limits(chosen))
-    compared = compare_runs(older, newer, rules=rules, limits=_limits(chosen), on_structure=_tell)
+    compared = compare_runs(
+        older, newer, rules=rules, limits=_limits(chosen), workers=chosen.workers, on_structure=_tell
+    )
     for one in compared.structures:
         if one.not_compared is not None:
             log.warning("%s: not compared: %s: %s", one.name, one.not_compared.code, one.not_compared.cause)
     if only_if_any and all(one.not_compared is not None for one in compared.structures):
         return WrittenComparison("", {}, False)
-    return write_comparison(compared, place, rules=rules)
+    return write_comparison(compared, place)
 
 
 def _run(address: str, chosen: Settings) -> PublishedRun:

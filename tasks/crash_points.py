@@ -38,13 +38,25 @@ CrashPoint = Literal[
     "after_end_record",  # the record says why the run ended without a result
 ]
 CRASH_POINTS: Final[tuple[CrashPoint, ...]] = get_args(CrashPoint)
+"""Those of an inspection."""
+
+LaterCrashPoint = Literal[
+    "before_comparison_record",  # page, PDF and layers of a comparison are there, and nothing says so
+    "after_comparison_record",  # it is published
+    "after_revision_claim",  # a revision has its number, and nothing else
+    "before_revision_manifest",  # all of a revision but its manifest is there
+    "before_revision_pointer",  # the revision is whole, and the one before it still is what readers see
+    "after_revision_pointer",
+]
+LATER_CRASH_POINTS: Final[tuple[LaterCrashPoint, ...]] = get_args(LaterCrashPoint)
+"""Those of what is made of published runs."""
 
 passed: Final[Counter[str]] = Counter()
 """How often each point was passed by this process, counted only while the environment names a point."""
 _counting = threading.Lock()
 
 
-def reached(point: CrashPoint) -> None:
+def reached(point: CrashPoint | LaterCrashPoint) -> None:
     """End this process by SIGKILL where the environment names this point and passing; else nothing happens."""
     chosen = os.environ.get(CRASH_AT)
     if chosen is None:

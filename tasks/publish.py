@@ -16,7 +16,7 @@ from tasks.layers.stac_collection import update_collection
 from tasks.measure import Measured
 from tasks.output_files import dumped_json
 from tasks.plan import RunPlan
-from tasks.publish_pointer import POINTER, pointed_at, swap_pointer
+from tasks.publish_pointer import MANIFEST, POINTER, pointed_at, swap_pointer
 from tasks.report_survey import Reported
 from tasks.run_place import RunPlace
 from tasks.seam_proof import SeamProof
@@ -26,7 +26,6 @@ log = logging.getLogger("spanscan.publish")
 
 __all__ = ["MANIFEST", "POINTER", "Published", "RunFigures", "StructureLine", "publish_run", "published_run"]
 
-MANIFEST = "manifest.json"
 _STATED_PACKAGES = (
     "spanscan",
     "torch",

@@ -18,7 +18,7 @@ from segmentation.records import SurveyContent
 from tasks.output_files import dumped_json
 from tasks.storage import Storage
 
-POINTER = "latest.json"
+MANIFEST, POINTER = "manifest.json", "latest.json"
 _TRIES = 5
 Present = Callable[[], SurveyContent | None]
 """Says what lies in the survey's inbox now; None where that cannot be told."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from skimage.transform import warp
 
 from segmentation.comparison.local_shifts import Picture
 from segmentation.comparison.similarity import Points
@@ -58,7 +58,6 @@ def resampled(picture: Picture, to_picture: GridToPlane, shape: tuple[int, int])
     `to_picture` ``(3, 3)`` maps (column, row, 1) of the grid to those of the picture, both at pixel corners.
     """
     centres = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
-    swapped = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1.0]])
-    matrix = swapped @ np.linalg.inv(centres) @ to_picture @ centres @ swapped
-    seen = ndimage.affine_transform(picture, matrix[:2, :2], matrix[:2, 2], shape, order=1, cval=np.nan)
+    matrix = np.linalg.inv(centres) @ to_picture @ centres
+    seen = warp(picture, matrix, output_shape=shape, order=1, cval=np.nan, clip=False, preserve_range=True)
     return np.asarray(seen, np.float32)

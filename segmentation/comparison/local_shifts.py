@@ -7,18 +7,23 @@ by the fit over many places, not here. Kuglin and Hines, 1975; sub-pixel by Guiz
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
-from skimage.registration import phase_cross_correlation
 
 Picture = npt.NDArray[np.float32]
 """Brightness ``(H, W)``, NaN where there is no data."""
+Spectrum = npt.NDArray[np.complex64]
+"""Of a real picture: ``(H, W // 2 + 1)``, as `scipy.fft.rfft2` gives it."""
 
 _SURROUNDINGS_PX = 31
 """Side of what counts as the surroundings: light and shadow change slower than that."""
-_SUBPIXEL = 20
+_SUBPIXEL: Final = 20
+_FINE_REACH: Final = 15
+"""Steps of 1 / `_SUBPIXEL` px on each side of the highest whole pixel among which the sub-pixel one is looked for."""
 _LEAST_KNOWN_SHARE = 0.5
 _LEAST_CONTRAST = 1e-3
 
@@ -35,73 +40,125 @@ class Search:
     """Height of the peak over the noise of its correlation, in standard deviations."""
 
 
-def features(picture: Picture) -> tuple[Picture, Picture] | None:
-    """(fine structure, edges) of a picture ``(H, W)``, each with mean 0 and tapered to its sides.
+@dataclass(frozen=True)
+class Surface:
+    """What of a picture ``(H, W)`` the light does not change, each part with mean 0 and tapered to its sides."""
 
-    None where too little of it is known or nothing is to be seen. What is not known is 0 in both and makes no edge.
+    fine: Picture
+    """Brightness less its surroundings, over their contrast; 0 where nothing is known."""
+    edges: Picture
+    """Magnitude of the gradient of that."""
+
+    @cached_property
+    def spectra(self) -> tuple[Spectrum, Spectrum]:
+        """Of both parts."""
+        return fft.rfft2(self.fine), fft.rfft2(self.edges)
+
+
+def surface_of(picture: Picture) -> Surface | None:
+    """What of a picture ``(H, W)`` the light does not change.
+
+    None where too little of it is known or nothing is to be seen. What is not known is 0 and makes no edge.
     """
     known = np.isfinite(picture)
-    if known.mean() < _LEAST_KNOWN_SHARE:
-        return None
     is_whole = bool(known.all())
-    weight = 1.0 if is_whole else np.maximum(_blurred(known.astype(np.float32), _SURROUNDINGS_PX), 0.0) + 1e-3
-    filled = picture if is_whole else np.where(known, picture, 0.0).astype(np.float32)
-    detail = np.where(known, filled - _blurred(filled, _SURROUNDINGS_PX) / weight, 0.0).astype(np.float32)
-    # Running sums leave what is 0 a rounding below it.
-    contrast = np.sqrt(np.maximum(_blurred(detail**2, _SURROUNDINGS_PX), 0.0) / weight)
-    typical = float(contrast[known].mean())
+    if not is_whole and known.mean() < _LEAST_KNOWN_SHARE:
+        return None
+    if is_whole:
+        detail = picture - _blurred(picture, _SURROUNDINGS_PX)
+        contrast = np.sqrt(np.maximum(_blurred(detail * detail, _SURROUNDINGS_PX), 0.0))
+        typical = float(contrast.mean())
+    else:
+        weight = np.maximum(_blurred(known.astype(np.float32), _SURROUNDINGS_PX), 0.0) + 1e-3
+        filled = np.where(known, picture, 0.0).astype(np.float32)
+        detail = np.where(known, filled - _blurred(filled, _SURROUNDINGS_PX) / weight, 0.0).astype(np.float32)
+        # Running sums leave what is 0 a rounding below it.
+        contrast = np.sqrt(np.maximum(_blurred(detail**2, _SURROUNDINGS_PX), 0.0) / weight)
+        typical = float(contrast[known].mean())
     if typical < _LEAST_CONTRAST:
         return None
-    fine = detail / (contrast + 0.3 * typical)
-    edges = np.hypot(ndimage.sobel(fine, 0), ndimage.sobel(fine, 1))
-    inside = known if is_whole else ndimage.binary_erosion(known, iterations=3)
-    taper = _taper(picture.shape) * inside
-    return _tapered(fine, taper), _tapered(edges, taper)
+    fine = np.asarray(detail / (contrast + 0.3 * typical), np.float32)
+    taper = _taper(picture.shape)
+    if not is_whole:
+        taper = taper * ndimage.binary_erosion(known, iterations=3)
+    return Surface(_tapered(fine, taper), _tapered(_edges(fine), taper))
 
 
-def local_shifts(reference: Picture, moved: Picture) -> list[tuple[float, float]]:
+def local_shifts(reference: Surface | None, moved: Surface | None) -> list[tuple[float, float]]:
     """(rows, columns) by which `moved` must be moved to lie on `reference`, one answer by fine structure and one by
     edges; none where one of the pictures shows nothing.
     """
-    ours, theirs = features(reference), features(moved)
-    if ours is None or theirs is None:
+    if reference is None or moved is None:
         return []
-    shifts = []
-    for one, other in zip(ours, theirs, strict=True):
-        shift, _, _ = phase_cross_correlation(one, other, upsample_factor=_SUBPIXEL, normalization="phase")
-        shifts.append((float(shift[0]), float(shift[1])))
-    return shifts
+    shape = reference.fine.shape
+    return [_sub_pixel_shift(one, other, shape) for one, other in zip(reference.spectra, moved.spectra, strict=True)]
+
+
+def crossed(one: Spectrum, other: Spectrum, *, least: float) -> Spectrum:
+    """The cross-power spectrum of two pictures, its magnitudes 1 where they are well above `least`."""
+    product = one * np.conj(other)
+    magnitude = np.abs(product)
+    product /= magnitude + np.float32(least * magnitude.max())
+    return product
+
+
+def _sub_pixel_shift(one: Spectrum, other: Spectrum, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Where the phase correlation of two pictures is highest, to 1 / `_SUBPIXEL` px.
+
+    The inverse transform is evaluated on a fine grid around the highest whole pixel alone (Guizar-Sicairos et al.).
+    """
+    product = one * np.conj(other)
+    product /= np.maximum(np.abs(product), 100 * np.finfo(np.float32).eps)
+    coarse = np.abs(fft.irfft2(product, s=shape))
+    at = np.unravel_index(int(coarse.argmax()), coarse.shape)
+    whole = [float(v - n if v > n // 2 else v) for v, n in zip(at, shape, strict=True)]
+    steps = np.arange(-_FINE_REACH, _FINE_REACH) / _SUBPIXEL
+    rows, cols = (
+        np.exp(2j * np.pi * np.outer(shift + steps, frequencies)).astype(np.complex64)
+        for shift, frequencies in zip(whole, (fft.fftfreq(shape[0]), fft.rfftfreq(shape[1])), strict=True)
+    )
+    cols[:, 1 : (shape[1] + 1) // 2] *= 2  # the half of the spectrum that a real picture's own need not hold
+    # No BLAS: it shares out even this to threads, whose waiting costs more than the work.
+    lines = np.einsum("ij,kj->ik", rows, np.ascontiguousarray(product.T))
+    fine = np.abs(np.einsum("ij,kj->ik", lines, cols).real)
+    row, col = np.unravel_index(int(fine.argmax()), fine.shape)
+    return whole[0] + float(steps[row]), whole[1] + float(steps[col])
 
 
 def best_of(reference: Picture, trials: Iterable[Picture]) -> Search | None:
     """The trial that lies best on the reference anywhere; None where nothing is to be seen."""
-    ours = features(reference)
+    ours = surface_of(reference)
     if ours is None:
         return None
-    spectra = [fft.rfft2(one) for one in ours]
     best: Search | None = None
     for index, trial in enumerate(trials):
-        theirs = features(trial)
+        theirs = surface_of(trial)
         if theirs is None:
             continue
-        found = _peak(spectra, [fft.rfft2(one) for one in theirs], reference.shape)
+        found = _peak(ours, theirs)
         if best is None or found[1] > best.sharpness:
             best = Search(index, found[0], found[1])
     return best
 
 
-def _peak(
-    ours: list[npt.NDArray[np.complex64]], theirs: list[npt.NDArray[np.complex64]], shape: tuple[int, ...]
-) -> tuple[tuple[float, float], float]:
+def _peak(ours: Surface, theirs: Surface) -> tuple[tuple[float, float], float]:
     """Of the sum of both phase correlations: where it is highest, and how far above its noise."""
-    crossed = []
-    for one, other in zip(ours, theirs, strict=True):
-        product = one * np.conj(other)
-        crossed.append(product / (np.abs(product) + 1e-6 * np.abs(product).max()))
-    surface = ndimage.gaussian_filter(fft.irfft2(crossed[0] + crossed[1], s=shape), 1.0, mode="wrap")
-    row, col = np.unravel_index(int(surface.argmax()), surface.shape)
+    shape = ours.fine.shape
+    both = [crossed(one, other, least=1e-6) for one, other in zip(ours.spectra, theirs.spectra, strict=True)]
+    correlated = ndimage.gaussian_filter(fft.irfft2(both[0] + both[1], s=shape), 1.0, mode="wrap")
+    row, col = np.unravel_index(int(correlated.argmax()), correlated.shape)
     shift = tuple(float(v - n if v > n // 2 else v) for v, n in zip((row, col), shape, strict=True))
-    return (shift[0], shift[1]), float((surface.max() - surface.mean()) / (surface.std() + 1e-12))
+    return (shift[0], shift[1]), float((correlated.max() - correlated.mean()) / (correlated.std() + 1e-12))
+
+
+def _edges(values: Picture) -> Picture:
+    """The magnitude of the gradient after Sobel, mirrored at the sides."""
+    around = np.pad(values, 1, mode="symmetric")
+    across, along = around[:, 2:] - around[:, :-2], around[2:] - around[:-2]
+    right = across[:-2] + 2 * across[1:-1] + across[2:]
+    down = along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]
+    magnitude: Picture = np.sqrt(right * right + down * down)
+    return magnitude
 
 
 def _blurred(values: Picture, side_px: int) -> Picture:
@@ -110,6 +167,7 @@ def _blurred(values: Picture, side_px: int) -> Picture:
     return np.asarray(ndimage.uniform_filter(once, side_px), np.float32)
 
 
+@lru_cache(maxsize=8)
 def _taper(shape: tuple[int, ...]) -> Picture:
     """A window that is 1 in the middle and falls to 0 within an eighth of each side."""
     sides = []
@@ -125,5 +183,5 @@ def _taper(shape: tuple[int, ...]) -> Picture:
 def _tapered(values: npt.NDArray[np.floating], taper: Picture) -> Picture:
     weight = float(taper.sum())
     mean = float((values * taper).sum() / weight) if weight else 0.0
-    result: Picture = ((values - mean) * taper).astype(np.float32)
+    result: Picture = ((values - np.float32(mean)) * taper).astype(np.float32)
     return result

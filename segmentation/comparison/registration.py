@@ -14,8 +14,9 @@ import numpy as np
 from skimage.measure import ransac
 from skimage.transform import SimilarityTransform
 
-from segmentation.comparison.grids import Extent, GridToPlane, ReadPlane, grid_around, resampled, tile_centres
-from segmentation.comparison.local_shifts import Picture, best_of, local_shifts
+from segmentation.comparison.grids import Extent, ReadPlane, grid_around, resampled, tile_centres
+from segmentation.comparison.held import ROOM, HeldPictures
+from segmentation.comparison.local_shifts import best_of, local_shifts
 from segmentation.comparison.repeats import elsewhere
 from segmentation.comparison.similarity import IDENTITY, Points, Similarity, similarity_of
 from segmentation.errors import InputRejected
@@ -29,8 +30,6 @@ _TILES_PER_SIDE: Final = (3, 6)
 _NEAR_PX = 2.0
 """Tiles that lie farther apart than this are cut again where the first fit lays them."""
 _LEAST_SURE, _SURE_SHARE = 12, 0.7
-_HELD_PX = 1400
-"""A structure whose longer side is at most that at some level is read once there, and its tiles cut from memory."""
 _TURNS_DEG: Final = (-2.4, -1.6, -0.8, 0.0, 0.8, 1.6, 2.4)
 _SCALES: Final = (0.96, 0.98, 1.0, 1.02, 1.04)
 _AGREED_PX = 1.5
@@ -39,7 +38,6 @@ _LEAST_SHARPNESS = 8.0
 _LEAST_TILES = 6
 _LEAST_SHARE = 0.25
 """Answers of tiles that must agree with the fit, and their share of all."""
-_SEARCH_ROOM = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +113,13 @@ def register(
     Raises InputRejected E_NOT_REGISTERED where too few places agree or where they agree as well on another fit, one
     period of a repeated surface away, E_REGISTRATION_LIMIT where they agree on more than `limits` trust.
     """
-    whole_older, whole_newer = (_held(read, extent, step_m=gsd_m) for read in (read_older, read_newer))
-    best, answers = _near_by(whole_older, whole_newer, extent, gsd_m=gsd_m), 0
+    finest_older, finest_newer = (HeldPictures(read, extent, step_m=gsd_m) for read in (read_older, read_newer))
+    best, answers = _near_by(finest_older, finest_newer, extent, gsd_m=gsd_m), 0
     for number, step_px in enumerate(level_steps(extent, gsd_m) if not best.agreed else ()):
         step_m = gsd_m * step_px
-        older, newer = (_held(read, extent, step_m=step_m) for read in (read_older, read_newer))
+        older, newer = finest_older, finest_newer
+        if step_px > 1:
+            older, newer = (HeldPictures(read, extent, step_m=step_m) for read in (read_older, read_newer))
         found = _refined(older, newer, extent, best.similarity, step_m=step_m)
         if number == 0 and not found.is_sure:
             way_in = _search(read_older, read_newer, extent, gsd_m=gsd_m)
@@ -140,7 +140,7 @@ def register(
     _check_limits(made, extent, subject, limits)
     other = None
     if of == IMAGERY:  # masks hold a few defects, and nothing of what repeats
-        other = elsewhere(whole_older, whole_newer, extent, made.older_to_newer, gsd_m=gsd_m)
+        other = elsewhere(finest_older, finest_newer, extent, made.older_to_newer, gsd_m=gsd_m)
     if other is not None:
         raise InputRejected(
             "E_NOT_REGISTERED",
@@ -166,21 +166,7 @@ def level_steps(extent: Extent, gsd_m: float) -> tuple[int, ...]:
     return (*steps, 1)
 
 
-def _held(read: ReadPlane, extent: Extent, *, step_m: float) -> ReadPlane:
-    """The same pictures, cut from one that is read once where the whole is small at this step."""
-    height, width = (int(2 * half / step_m * _SEARCH_ROOM) + 2 for half in (extent.half_height_m, extent.half_width_m))
-    if max(height, width) > _HELD_PX * _SEARCH_ROOM:
-        return read
-    grid = grid_around(np.zeros(2), side_px=(height, width), step_m=step_m)
-    whole, to_whole = read(grid, (height, width)), np.linalg.inv(grid)
-
-    def cut(grid: GridToPlane, shape: tuple[int, int]) -> Picture:
-        return resampled(whole, to_whole @ grid, shape)
-
-    return cut
-
-
-def _near_by(older: ReadPlane, newer: ReadPlane, extent: Extent, *, gsd_m: float) -> _Fit:
+def _near_by(older: HeldPictures, newer: HeldPictures, extent: Extent, *, gsd_m: float) -> _Fit:
     """The fit of few tiles at full scale where the surveys lie so near that nearly all agree at once; else none."""
     fit = _of_tiles(older, newer, extent, IDENTITY, step_m=gsd_m, per_side=_TILES_PER_SIDE[0])
     if not fit.is_sure:
@@ -201,7 +187,7 @@ def _search(read_older: ReadPlane, read_newer: ReadPlane, extent: Extent, *, gsd
     grid = grid_around(np.zeros(2), side_px=(height, width), step_m=step_m)
     trials = [Similarity(scale, turn, 0.0, 0.0) for turn in _TURNS_DEG for scale in _SCALES]
     # Read once, with room around it: every trial is turned and scaled in memory.
-    room = tuple(int(side * _SEARCH_ROOM) for side in (height, width))
+    room = tuple(int(side * ROOM) for side in (height, width))
     around = grid_around(np.zeros(2), side_px=(room[0], room[1]), step_m=step_m)
     older = read_older(around, (room[0], room[1]))
     to_older = np.linalg.inv(around)
@@ -213,22 +199,15 @@ def _search(read_older: ReadPlane, read_newer: ReadPlane, extent: Extent, *, gsd
     return Similarity(1.0, 0.0, right * step_m, -down * step_m).after(trials[best.index])
 
 
-def _refined(
-    read_older: ReadPlane,
-    read_newer: ReadPlane,
-    extent: Extent,
-    guess: Similarity,
-    *,
-    step_m: float,
-) -> _Fit:
+def _refined(older: HeldPictures, newer: HeldPictures, extent: Extent, guess: Similarity, *, step_m: float) -> _Fit:
     """The guess corrected by the shifts of tiles at one scale: of few where they agree, else of more."""
-    fits = (_of_tiles(read_older, read_newer, extent, guess, step_m=step_m, per_side=n) for n in _TILES_PER_SIDE)
+    fits = (_of_tiles(older, newer, extent, guess, step_m=step_m, per_side=n) for n in _TILES_PER_SIDE)
     few = next(fits)
     return few if few.is_sure else next(fits)
 
 
 def _of_tiles(
-    read_older: ReadPlane, read_newer: ReadPlane, extent: Extent, guess: Similarity, *, step_m: float, per_side: int
+    older: HeldPictures, newer: HeldPictures, extent: Extent, guess: Similarity, *, step_m: float, per_side: int
 ) -> _Fit:
     shorter_px = 2 * min(extent.half_width_m, extent.half_height_m) / step_m
     tile_px = int(min(_TILE_PX, max(_LEAST_TILE_PX, shorter_px / 2)))
@@ -236,9 +215,9 @@ def _of_tiles(
     back = guess.inverse()
     for centre in tile_centres(extent, tile_m=tile_px * step_m, per_side=per_side):
         grid = grid_around(centre, side_px=(tile_px, tile_px), step_m=step_m)
-        newer = read_newer(grid, (tile_px, tile_px))
-        older = read_older(back.matrix() @ grid, (tile_px, tile_px))
-        for down, right in local_shifts(newer, older):
+        ours = newer.surface(grid, (tile_px, tile_px))
+        theirs = None if ours is None else older.surface(back.matrix() @ grid, (tile_px, tile_px))
+        for down, right in local_shifts(ours, theirs):
             at_older.append(centre)
             at_newer.append((centre[0] + right * step_m, centre[1] - down * step_m))
     return _fitted(np.array(at_older), np.array(at_newer), guess, step_m=step_m)

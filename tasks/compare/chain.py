@@ -1,6 +1,7 @@
 """Ids that live on: what the older run's own comparison says of its defects, and those that it did not see."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,25 +25,34 @@ def comparison_records(run: PublishedRun) -> list[dict[str, Any]]:
 
 
 class Chain:
-    """The stable ids of a run's defects, by the comparison with its own predecessor where there is one."""
+    """What a run's comparison with its own predecessor says of each structure, where there is one."""
 
     def __init__(self, run: PublishedRun) -> None:
         records = comparison_records(run)
         self._by_structure: dict[str, dict[str, Any]] = {}
-        self._run_key = run.run_key
         if records:
             self._by_structure = {one["structure"]["id"]: one for one in records[0]["structures"]}
 
-    def continued(self, structure_id: str, defects: tuple[SurveyDefect, ...], plane: Plane) -> tuple[SurveyDefect, ...]:
-        """The defects with their stable ids, and those that this run did not see, as they were last measured."""
+    def of(self, structure_id: str) -> dict[str, Any] | None:
+        """That of one structure; None where it was not compared."""
         earlier = self._by_structure.get(structure_id)
-        if earlier is None or earlier["not_compared"] is not None:
-            return defects
-        stable = {newer_id: change["stable_id"] for change in earlier["changes"] for newer_id in change["newer_ids"]}
-        own = tuple(replace(defect, stable_id=stable.get(defect.id)) for defect in defects)
-        if not isinstance(plane, EarthPlane):
-            return own
-        return (*own, *(_carried(one, plane) for one in earlier["carried"]))
+        return None if earlier is None or earlier["not_compared"] is not None else earlier
+
+
+def continued(
+    earlier: Mapping[str, Any] | None, defects: tuple[SurveyDefect, ...], plane: Plane
+) -> tuple[SurveyDefect, ...]:
+    """A structure's defects with their stable ids, and those that its run did not see, as they were last measured.
+
+    `earlier` is what the `Chain` of the run says of the structure.
+    """
+    if earlier is None:
+        return defects
+    stable = {newer_id: change["stable_id"] for change in earlier["changes"] for newer_id in change["newer_ids"]}
+    own = tuple(replace(defect, stable_id=stable.get(defect.id)) for defect in defects)
+    if not isinstance(plane, EarthPlane):
+        return own
+    return (*own, *(_carried(one, plane) for one in earlier["carried"]))
 
 
 def _carried(one: dict[str, Any], plane: EarthPlane) -> SurveyDefect:

@@ -1,85 +1,36 @@
-"""Compare two published runs structure by structure: register, match, say what became of each defect.
+"""Compare two published runs structure by structure, in this process or shared out to several.
 
-A structure that cannot be compared is told with its code, and the others go on. Read are windows and tables, one
-structure at a time.
+Processes and not threads: half of the work holds the interpreter lock, and an open raster is one thread's alone. Where
+to look for each structure is planned here; what each process must know of the runs is sent to it once, a structure when
+its turn comes, and back come its changes and the defects that they are of.
 """
 
-from collections.abc import Callable
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 
-from segmentation.comparison.changes import changes_between
-from segmentation.comparison.grids import Extent
-from segmentation.comparison.records import DefectChange, SurveyDefect
-from segmentation.comparison.registration import IMAGERY, Registration, RegistrationLimits, register
-from segmentation.errors import InputRejected, SpanscanError
+from segmentation.comparison.registration import RegistrationLimits
+from segmentation.errors import InputRejected, RunFailed
+from tasks.allocator import keep_freed_memory
+from tasks.child_process import die_with_parent
 from tasks.compare.chain import Chain
 from tasks.compare.defects import RunDefects
-from tasks.compare.imagery import MASKS, ReadingRules, RunImagery
-from tasks.compare.places import (
-    StructurePair,
-    local_middle,
-    paired_structures,
-    place_of,
-    rasters_near,
-    same_ground,
-)
-from tasks.compare.plane import Plane
-from tasks.compare.published import PublishedRun, RunStructure
-from tasks.compare.sides import SurveySide, sides_of
+from tasks.compare.imagery import RunImagery
+from tasks.compare.places import paired_structures
+from tasks.compare.published import PublishedRun
+from tasks.compare.rasters import FoundRasters, ReadingRules, found_rasters
+from tasks.compare.structure import PlannedStructure, StructureComparison, SurveySources, compared, planned
 from tasks.storage import printable
 
-
-@dataclass(frozen=True, slots=True)
-class NotCompared:
-    """Why a structure was not compared."""
-
-    code: str
-    cause: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class StructureComparison:
-    """One structure in both surveys."""
-
-    older: RunStructure | None
-    newer: RunStructure | None
-    not_compared: NotCompared | None
-    """Set where nothing below means anything."""
-    plane: Plane | None = None
-    """Metres in which the newer survey states places."""
-    older_plane: Plane | None = None
-    """Metres in which the older survey states places: the same, but for local frames."""
-    extent: Extent | None = None
-    registration: Registration | None = None
-    changes: tuple[DefectChange, ...] = ()
-    older_defects: tuple[SurveyDefect, ...] = ()
-    """Registered: where the newer survey states them, in its scale."""
-    newer_defects: tuple[SurveyDefect, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What the reader must know: masks instead of pictures, rasters that are gone."""
-
-    @property
-    def id(self) -> str:
-        """Id of the structure, in the newer survey where it is there."""
-        return self._one.id
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._one.name
-
-    @property
-    def slug(self) -> str:
-        """Its folder's name."""
-        return self._one.slug
-
-    @property
-    def _one(self) -> RunStructure:
-        one = self.newer or self.older
-        if one is None:
-            raise ValueError("a comparison must be of a structure of one of the surveys, got neither")
-        return one
+STRUCTURES_PER_PROCESS = 8
+"""Fewer are compared sooner than a process has started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +40,20 @@ class RunComparison:
     older: PublishedRun
     newer: PublishedRun
     structures: tuple[StructureComparison, ...]
+    older_rasters: FoundRasters
+    """Those that were looked at."""
+    newer_rasters: FoundRasters
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What a process must know to compare any structure of two runs."""
+
+    older: PublishedRun
+    newer: PublishedRun
+    older_rasters: FoundRasters
+    newer_rasters: FoundRasters
+    limits: RegistrationLimits
 
 
 def compare_runs(
@@ -97,11 +62,13 @@ def compare_runs(
     *,
     rules: ReadingRules,
     limits: RegistrationLimits,
+    workers: int,
     on_structure: Callable[[int, int], None],
 ) -> RunComparison:
-    """Compare two published runs; `on_structure(done, all)` is called as structures are done.
+    """Compare two published runs, the same for any `workers`; `on_structure(done, all)` as structures are done.
 
-    Raises InputRejected E_SAME_RUN for a run and itself, E_NO_COMMON_STRUCTURE where they have none in common.
+    Raises InputRejected E_SAME_RUN for a run and itself, E_NO_COMMON_STRUCTURE where they have none in common,
+    RunFailed E_REPORT_PROCESS where a process dies.
     """
     if older.run_key == newer.run_key:
         cause = f"two different runs must be compared, got {older.run_key} twice"
@@ -114,91 +81,85 @@ def compare_runs(
             "the surveys must have a structure in common, got none of the same id or name",
             "give the structures the same ids in both structures.geojson",
         )
-    made = []
-    sources = RunDefects(older), RunDefects(newer)
     chain = Chain(older)
-    with RunImagery(older, rules) as before, RunImagery(newer, rules) as now:
-        for pair in pairs:
-            made.append(_compared(pair, before, now, sources, chain, limits))
-            on_structure(len(made), len(pairs))
-    return RunComparison(older, newer, tuple(made))
-
-
-def _compared(
-    pair: StructurePair,
-    before: RunImagery,
-    now: RunImagery,
-    sources: tuple[RunDefects, RunDefects],
-    chain: Chain,
-    limits: RegistrationLimits,
-) -> StructureComparison:
-    older = None if pair.older is None else before.run.structure(pair.older)
-    newer = None if pair.newer is None else now.run.structure(pair.newer)
-    if older is None or newer is None:
-        name = "older" if older is None else "newer"
-        absent = NotCompared(
-            "E_ONE_SURVEY", f"both surveys must list it, got it not in the {name} one", "inspect it in both surveys"
-        )
-        return StructureComparison(older, newer, absent)
-    try:
-        return _both(older, newer, before, now, sources, chain, limits)
-    except SpanscanError as error:
-        return StructureComparison(older, newer, NotCompared(error.code, error.cause, error.remedy))
-
-
-def _both(
-    older: RunStructure,
-    newer: RunStructure,
-    before: RunImagery,
-    now: RunImagery,
-    sources: tuple[RunDefects, RunDefects],
-    chain: Chain,
-    limits: RegistrationLimits,
-) -> StructureComparison:
-    for structure, which in ((older, "older"), (newer, "newer")):
-        if structure.not_inspected_reason is not None:
-            cause = f"both surveys must have inspected it, got in the {which} one: {structure.not_inspected_reason}"
-            raise InputRejected("E_NOT_INSPECTED", structure.name, cause, "inspect it again")
-    place, other = place_of(now.run, newer), place_of(before.run, older)
-    if not all(same_ground([(place, other)])):
-        cause = "both surveys must state it at the same place, got places that do not touch"
-        raise InputRejected("E_OTHER_PLACE", newer.name, cause, "check its footprint and the CRS in both surveys")
-    older_plane = local_middle(other) or place.plane
-    then_side = SurveySide(before, rasters_near(before.run, older_plane, place.extent), older_plane)
-    now_side = SurveySide(now, rasters_near(now.run, place.plane, place.extent), place.plane)
-    registration, notes = _registered(newer.name, place.extent, then_side, now_side, limits)
-    then = chain.continued(older.id, sources[0].of(older, older_plane), older_plane)
-    older_side, newer_side = sides_of(then, sources[1].of(newer, place.plane), registration, then_side, now_side)
-    return StructureComparison(
-        older=older,
-        newer=newer,
-        not_compared=None,
-        plane=place.plane,
-        older_plane=older_plane,
-        extent=place.extent,
-        registration=registration,
-        changes=changes_between(older_side, newer_side, registration, place.extent),
-        older_defects=older_side.defects,
-        newer_defects=newer_side.defects,
-        notes=notes,
+    plans = [planned(pair, older, newer, chain) for pair in pairs]
+    works = [plan for plan in plans if isinstance(plan, PlannedStructure)]
+    context = _Context(
+        older,
+        newer,
+        found_rasters(older, {raster.name for work in works for raster in work.older_rasters}, rules=rules),
+        found_rasters(newer, {raster.name for work in works for raster in work.newer_rasters}, rules=rules),
+        limits,
     )
+    refused = len(plans) - len(works)
+    made = iter(_all_compared(works, context, workers=workers, on_done=lambda n: on_structure(refused + n, len(plans))))
+    structures = tuple(next(made) if isinstance(plan, PlannedStructure) else plan for plan in plans)
+    return RunComparison(older, newer, structures, context.older_rasters, context.newer_rasters)
 
 
-def _registered(
-    name: str, extent: Extent, before: SurveySide, now: SurveySide, limits: RegistrationLimits
-) -> tuple[Registration, tuple[str, ...]]:
-    named = ((before, "older"), (now, "newer"))
-    for side, which in named:
-        if not side.rasters:
-            cause = f"a raster of the {which} survey must show it, got none"
-            raise InputRejected("E_NO_RASTER", name, cause, "check its footprint and the CRS of the rasters")
-    of, notes = IMAGERY, []
-    for side, which in named:
-        gone = [raster for raster in side.rasters if side.imagery.reader(raster) is None]
-        if len(gone) == len(side.rasters):
-            of = MASKS
-            why = side.imagery.missing[gone[0].name]
-            notes.append(f"registered by the masks: the imagery of the {which} survey cannot be read ({why})")
-    gsd_m = max(side.rasters[0].gsd_m for side, _ in named)
-    made = register(before.pictures(of), now.pictures(of), extent, gsd_m=gsd_m, of=of, subject=name, limits=limits)
-    return made, tuple(notes)
+def _all_compared(
+    works: Sequence[PlannedStructure], context: _Context, *, workers: int, on_done: Callable[[int], None]
+) -> list[StructureComparison]:
+    """The comparison of each structure, in their order."""
+    processes = min(workers, len(works) // STRUCTURES_PER_PROCESS)
+    if processes > 1:
+        return _in_processes(works, context, processes=processes, on_done=on_done)
+    made = []
+    with _sources(context) as (before, now):
+        for work in works:
+            made.append(compared(work, before, now, context.limits))
+            on_done(len(made))
+    return made
+
+
+def _in_processes(
+    works: Sequence[PlannedStructure], context: _Context, *, processes: int, on_done: Callable[[int], None]
+) -> list[StructureComparison]:
+    # Spawned: a fork would carry the locks of other threads along.
+    pool = ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(context, os.getpid())
+    )
+    try:
+        futures: list[Future[StructureComparison]] = [pool.submit(_compared_here, work) for work in works]
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            on_done(done)
+        return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        raise RunFailed(
+            "E_REPORT_PROCESS",
+            f"comparison of {printable(context.older.survey_id)} and {printable(context.newer.survey_id)}",
+            "a process that compares structures must live until they are compared, got one that was ended, often for "
+            "want of memory",
+            "free memory or set SPANSCAN_WORKERS=1, and compare again",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _sources(context: _Context) -> Iterator[tuple[SurveySources, SurveySources]]:
+    """Both surveys, open for structure after structure."""
+    with (
+        RunImagery(context.older, context.older_rasters) as older,
+        RunImagery(context.newer, context.newer_rasters) as newer,
+    ):
+        yield SurveySources(older, RunDefects(context.older)), SurveySources(newer, RunDefects(context.newer))
+
+
+_OPEN = ExitStack()
+_OWN: list[tuple[SurveySources, SurveySources, RegistrationLimits]] = []
+"""What this process holds open, where it is one that compares structures."""
+
+
+def _begin(context: _Context, parent_pid: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    if sys.platform == "linux":
+        die_with_parent(parent_pid)()
+    keep_freed_memory()  # else a fifth of the time goes into pages for pictures of the same size, again and again
+    atexit.register(_OPEN.close)
+    _OWN.append((*_OPEN.enter_context(_sources(context)), context.limits))
+
+
+def _compared_here(work: PlannedStructure) -> StructureComparison:
+    return compared(work, *_OWN[0])

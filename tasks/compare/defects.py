@@ -1,10 +1,13 @@
 """The defects of one structure of a published run, in metres of a plane."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from shapely.geometry import shape
@@ -14,7 +17,7 @@ from segmentation.classes import CLASS_NAMES, PixelClass
 from segmentation.comparison.records import SurveyDefect
 from segmentation.windows import Window
 from tasks.compare.plane import EarthPlane, Plane
-from tasks.compare.published import PublishedRun, RunStructure
+from tasks.compare.published import PublishedRun, RunRaster, RunStructure
 
 _SIMPLER_PX = 0.3
 _COLUMNS = (
@@ -46,58 +49,67 @@ class RunDefects:
 
     def __init__(self, run: PublishedRun) -> None:
         self._run = run
-        self._rows: dict[str, list[Row]] | None = None
+        self._table: pa.Table | None = None
+        self._rows: dict[str, list[int]] = {}
+        """Rows of the table by structure: all of them as Python objects would be ten times its size."""
         if run.storage.exists("defects.parquet"):
-            self._rows = {}
             file = pq.ParquetFile(BytesIO(run.storage.read("defects.parquet")))
-            table = file.read(columns=[name for name in _COLUMNS if name in file.schema_arrow.names])
-            for row in table.to_pylist():
-                self._rows.setdefault(row["structure_id"], []).append(row)
+            self._table = file.read(columns=[name for name in _COLUMNS if name in file.schema_arrow.names])
+            for row, structure_id in enumerate(self._table.column("structure_id").to_pylist()):
+                self._rows.setdefault(structure_id, []).append(row)
 
     def of(self, structure: RunStructure, plane: Plane) -> tuple[SurveyDefect, ...]:
         """The defects of a structure; one without a usable geometry is left out."""
-        rows: Iterable[Row]
-        if self._rows is not None and isinstance(plane, EarthPlane):
-            rows = self._rows.get(structure.id, ())
+        rows: Sequence[Row]
+        if self._table is not None and isinstance(plane, EarthPlane):
+            rows = self._table.take(self._rows.get(structure.id, [])).to_pylist()
         else:
-            rows = (_row_of(defect, self._run) for defect in self._run.whole_report(structure.slug)["defects"])
-        found = (self._defect(row, plane) for row in rows)
+            rows = [_row_of(defect, self._run) for defect in self._run.whole_report(structure.slug)["defects"]]
+        rasters = self._run.rasters()
+        rows, geometries = _placed(rows, rasters, plane)
+        found = (
+            _defect(row, geometry, rasters[row["raster"]].gsd_m) for row, geometry in zip(rows, geometries, strict=True)
+        )
         return tuple(defect for defect in found if defect is not None)
 
-    def _defect(self, row: Row, plane: Plane) -> SurveyDefect | None:
-        raster = self._run.rasters()[row["raster"]]
-        gsd_m = raster.gsd_m
-        geometry = row["geometry"]
-        if isinstance(geometry, bytes):
-            geometry = shapely.from_wkb(geometry)
-        if geometry is not None and isinstance(plane, EarthPlane):
-            geometry = shapely.transform(geometry, plane.of_lonlat)
-        elif row.get("pixel_geometry") is not None:
-            geometry = shapely.transform(
-                row["pixel_geometry"], lambda cols_rows: plane.of_pixels(raster.georeference, cols_rows)
-            )
-        else:
-            return None
-        geometry = _usable(geometry, gsd_m)
-        if geometry.is_empty:
-            return None
-        return SurveyDefect(
-            id=row["id"],
-            pixel_class=PixelClass(CLASS_NAMES.index(row["class"])),
-            geometry=geometry,
-            area_m2=float(row["area_m2"] or 0.0),
-            gsd_m=gsd_m,
-            confidence=float(row["confidence_0_to_1"] or 0.0),
-            length_m=row["length_m"],
-            max_width_mm=row["width_max_mm"],
-            mean_width_mm=row["width_mean_mm"],
-            width_uncertainty_mm=row["width_uncertainty_mm"],
-            mean_width_uncertainty_mm=row.get("width_mean_uncertainty_mm"),
-            bridged_m=float(row["bridged_m"] or 0.0),
-            condition_state=row["condition_state"],
-            raster=row["raster"],
-            window=Window(*(int(row[f"pixel_{side}"]) for side in ("row_start", "row_stop", "col_start", "col_stop"))),
-        )
+
+def _placed(
+    rows: Sequence[Row], rasters: Mapping[str, RunRaster], plane: Plane
+) -> tuple[list[Row], Sequence[BaseGeometry]]:
+    """The rows whose place is known, and their geometries in metres of the plane."""
+    if isinstance(plane, EarthPlane):
+        known = [row for row in rows if row["geometry"] is not None]
+        stated = [row["geometry"] for row in known]
+        geometries = np.array([shapely.from_wkb(one) if isinstance(one, bytes) else one for one in stated], object)
+        return known, shapely.transform(geometries, plane.of_lonlat)  # all at once: a call of PROJ takes its time
+    known = [row for row in rows if row.get("pixel_geometry") is not None]
+    return known, [
+        shapely.transform(row["pixel_geometry"], partial(plane.of_pixels, rasters[row["raster"]].georeference))
+        for row in known
+    ]
+
+
+def _defect(row: Row, geometry: BaseGeometry, gsd_m: float) -> SurveyDefect | None:
+    geometry = _usable(geometry, gsd_m)
+    if geometry.is_empty:
+        return None
+    return SurveyDefect(
+        id=row["id"],
+        pixel_class=PixelClass(CLASS_NAMES.index(row["class"])),
+        geometry=geometry,
+        area_m2=float(row["area_m2"] or 0.0),
+        gsd_m=gsd_m,
+        confidence=float(row["confidence_0_to_1"] or 0.0),
+        length_m=row["length_m"],
+        max_width_mm=row["width_max_mm"],
+        mean_width_mm=row["width_mean_mm"],
+        width_uncertainty_mm=row["width_uncertainty_mm"],
+        mean_width_uncertainty_mm=row.get("width_mean_uncertainty_mm"),
+        bridged_m=float(row["bridged_m"] or 0.0),
+        condition_state=row["condition_state"],
+        raster=row["raster"],
+        window=Window(*(int(row[f"pixel_{side}"]) for side in ("row_start", "row_stop", "col_start", "col_stop"))),
+    )
 
 
 def _usable(geometry: BaseGeometry, gsd_m: float) -> BaseGeometry:

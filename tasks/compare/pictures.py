@@ -12,9 +12,9 @@ from segmentation.classes import PixelClass
 from segmentation.comparison.grids import GridToPlane, grid_around
 from segmentation.comparison.records import Change, DefectChange, SurveyDefect
 from segmentation.comparison.registration import IMAGERY
-from tasks.compare.compare import StructureComparison
 from tasks.compare.imagery import PlanePictures, RunImagery
 from tasks.compare.places import rasters_near
+from tasks.compare.structure import StructureComparison
 from tasks.report.pictures import Picture, draw_scale_bar, encode, outline_mask, scale_bar
 
 _SIDE_PX = 420

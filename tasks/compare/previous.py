@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from segmentation.errors import SpanscanError
 from tasks.compare.places import paired_structures
 from tasks.compare.published import PublishedRun, run_at
-from tasks.publish import POINTER
+from tasks.publish_pointer import POINTER
 from tasks.storage import Storage
 from tasks.uploads.listing import folders
 

@@ -14,7 +14,7 @@ from segmentation.errors import InputRejected
 from segmentation.georeference import Georeference, metres_per_unit_of_local_crs
 from segmentation.records import SourceObject
 from tasks.mask_store import MaskStore
-from tasks.publish import MANIFEST, POINTER
+from tasks.publish_pointer import MANIFEST, POINTER
 from tasks.slugs import unique_slugs
 from tasks.storage import Storage, open_storage, printable
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Final
 
+import numpy as np
 import shapely
 
 from segmentation.classes import CLASS_NAMES, PixelClass
@@ -18,9 +19,10 @@ from segmentation.comparison.uncertainty import (
     combined,
     length_uncertainty_m,
 )
-from tasks.compare.compare import RunComparison, StructureComparison
+from tasks.compare.compare import RunComparison
 from tasks.compare.plane import EarthPlane
 from tasks.compare.published import PublishedRun
+from tasks.compare.structure import StructureComparison
 from tasks.report.record import finite, geometry_json
 
 SCHEMA_NAME: Final = "spanscan/comparison/1"
@@ -82,7 +84,7 @@ def _structure(one: StructureComparison, comparison: RunComparison) -> dict[str,
         "registration": None if one.registration is None else _registration(one.registration),
         "notes": list(one.notes),
         "counts": counts_of(one.changes) if refused is None else None,
-        "changes": [_change(change, one, sides) for change in one.changes],
+        "changes": _changes(one, sides),
         "carried": _carried(one, comparison.older.run_key, sides[0]),
     }
 
@@ -105,10 +107,18 @@ def _registration(made: Registration) -> dict[str, Any]:
 
 
 Sides = tuple[Mapping[str, SurveyDefect], Mapping[str, SurveyDefect]]
+Parts = tuple[list[SurveyDefect], list[SurveyDefect]]
+"""What a change is of in the older and in the newer survey."""
 
 
-def _change(change: DefectChange, one: StructureComparison, sides: Sides) -> dict[str, Any]:
-    before, now = _parts(change, sides)
+def _changes(one: StructureComparison, sides: Sides) -> list[dict[str, Any]]:
+    parts = [_parts(change, sides) for change in one.changes]
+    places = lonlat_json([now or before for before, now in parts], one)
+    return [_change(*both) for both in zip(one.changes, parts, places, strict=True)]
+
+
+def _change(change: DefectChange, parts: Parts, place: dict[str, Any] | None) -> dict[str, Any]:
+    before, now = parts
     return {
         "stable_id": change.stable_id,
         "change": change.change.value,
@@ -125,11 +135,11 @@ def _change(change: DefectChange, one: StructureComparison, sides: Sides) -> dic
         "older_size": size_json(before),
         "newer_size": size_json(now),
         "remarks": list(change.remarks),
-        "geometry": lonlat_json(now or before, one),
+        "geometry": place,
     }
 
 
-def _parts(change: DefectChange, sides: Sides) -> tuple[list[SurveyDefect], list[SurveyDefect]]:
+def _parts(change: DefectChange, sides: Sides) -> Parts:
     return [sides[0][i] for i in change.older_ids], [sides[1][i] for i in change.newer_ids]
 
 
@@ -166,21 +176,26 @@ def size_json(parts: Sequence[SurveyDefect]) -> dict[str, Any] | None:
     }
 
 
-def lonlat_json(parts: Sequence[SurveyDefect], one: StructureComparison) -> dict[str, Any] | None:
-    """The place of a defect as the newer survey states it; None without a place on the earth."""
-    if not parts or not isinstance(one.plane, EarthPlane):
-        return None
-    merged = shapely.union_all([defect.geometry for defect in parts]) if len(parts) > 1 else parts[0].geometry
-    return geometry_json(shapely.transform(merged, one.plane.to_lonlat))
+def lonlat_json(all_parts: Sequence[Sequence[SurveyDefect]], one: StructureComparison) -> list[dict[str, Any] | None]:
+    """The place of each defect, given by its parts, as the newer survey states it; None without one on the earth."""
+    if not isinstance(one.plane, EarthPlane):
+        return [None] * len(all_parts)
+    merged = [
+        shapely.union_all([defect.geometry for defect in parts]) if len(parts) > 1 else parts[0].geometry
+        for parts in all_parts
+    ]
+    # All at once: a call of PROJ takes its time.
+    placed = shapely.transform(np.array(merged, object), one.plane.to_lonlat)
+    return [geometry_json(geometry) for geometry in placed]
 
 
 def _carried(one: StructureComparison, older_key: str, before: Mapping[str, SurveyDefect]) -> list[dict[str, Any]]:
     """The defects that the newer survey did not see, for the survey after it."""
     carried = []
-    for change in one.changes:
-        if change.change != Change.NOT_SEEN or change.newer_ids:
-            continue
-        (defect,) = (before[own_id] for own_id in change.older_ids)
+    unseen = [c for c in one.changes if c.change == Change.NOT_SEEN and not c.newer_ids]
+    defects = [before[own_id] for change in unseen for own_id in change.older_ids]
+    places = lonlat_json([[defect] for defect in defects], one)
+    for change, defect, place in zip(unseen, defects, places, strict=True):
         carried.append(
             {
                 "id": defect.id,
@@ -196,7 +211,7 @@ def _carried(one: StructureComparison, older_key: str, before: Mapping[str, Surv
                 "confidence": defect.confidence,
                 "gsd_mm": defect.gsd_m * 1000,
                 "condition_state": defect.condition_state,
-                "geometry": lonlat_json([defect], one),
+                "geometry": place,
             }
         )
     return [one_carried for one_carried in carried if one_carried["geometry"] is not None]

@@ -12,6 +12,7 @@ from segmentation.errors import RunFailed, UsageError
 from segmentation.mask_pooling import level_factors
 from segmentation.measurement.grading import load_standards
 from segmentation.records import RasterInput, StructureResult
+from tasks.crash_points import reached
 from tasks.layers.write import write_layers
 from tasks.mask_cog import write_cogs
 from tasks.output_files import OutputFiles, dumped_json
@@ -188,6 +189,7 @@ def _claimed(review: Storage, issued_at: str) -> int:
     for number in range(first, first + _TRIES):
         claim = dumped_json({"issued_at": issued_at, "spanscan_version": version("spanscan")})
         if review.swap(f"revisions/{number}/claim.json", claim, expected=None).swapped:
+            reached("after_revision_claim")
             return number
     cause = f"a revision must get a number of its own, got {_TRIES} taken by others in a row"
     raise RunFailed("E_REVISION", review.uri(""), cause, "wait for the others and issue again")
@@ -202,13 +204,16 @@ def _publish(place: ReviewPlace, storage: Storage, files: OutputFiles, revision:
         **asdict(revision),
         "outputs_sha256": dict(sorted(files.sha256.items())),
     }
+    reached("before_revision_manifest")
     storage.write(MANIFEST, dumped_json(manifest), content_type="application/json")
+    reached("before_revision_pointer")
     pointer = {"revision": revision.number, "path": f"revisions/{revision.number}", "published_at": revision.issued_at}
     for _ in range(_TRIES):
         before = place.review.head(POINTER).etag if place.review.exists(POINTER) else None
         if before is not None and json.loads(place.review.read(POINTER))["revision"] > revision.number:
             return  # a newer one was issued meanwhile, and stands
         if place.review.swap(POINTER, dumped_json(pointer), expected=before).swapped:
+            reached("after_revision_pointer")
             return
     cause = f"the pointer must stay in place while it is swapped, got {_TRIES} changes by others in a row"
     raise RunFailed("E_REVISION", place.review.uri(POINTER), cause, "wait for the others and issue again")

@@ -3,10 +3,9 @@
     python -m tests.benchmarks.compare [--defects 20000] [--structures 1]
 
 Both surveys are made as data, the newer one turned, scaled, shifted and partly grown; timed is what follows the
-registration, in this process: laying the older survey on the newer one, matching, growth and classes. NOT in it, and
-by structure and not by defect: the registration (windows of the pictures, about 0.8 CPU-s a structure), looking at the
-masks (0.1), and once the page, the PDF and the layers with at most 40 pairs of pictures (about 5 CPU-s). So 20,000
-defects of a few structures stay within the bar and 20,000 of 200 structures do not. Exit code 1 beyond a bar.
+registration, in this process: laying the older survey on the newer one, matching, growth and classes. What is left out
+grows with the structures and not with the defects (registration, looking at the masks): the whole command on many
+structures is what `tests.benchmarks.compare_structures` times. Exit code 1 beyond a bar.
 """
 
 import argparse

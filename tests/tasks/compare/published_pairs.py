@@ -15,9 +15,10 @@ from shapely.geometry import LineString, Polygon
 from segmentation.comparison.registration import RegistrationLimits
 from segmentation.comparison.similarity import Similarity
 from segmentation.synthetic.survey_pairs import PaintedSurvey, SurveyPair
-from tasks.compare.compare import RunComparison, StructureComparison, compare_runs
-from tasks.compare.imagery import ReadingRules
+from tasks.compare.compare import RunComparison, compare_runs
 from tasks.compare.published import PublishedRun, run_at
+from tasks.compare.rasters import ReadingRules
+from tasks.compare.structure import StructureComparison
 from tasks.given_mask import copy_mask
 from tasks.given_mask_plan import MaskRequest, discover_mask, plan_mask
 from tasks.mask_pyramid import write_pyramid
@@ -125,10 +126,15 @@ def to_lonlat(geometry: Any) -> Any:
     return shapely.transform(geometry, stated)
 
 
-def compared(older: PublishedRun, newer: PublishedRun, folder: Path) -> RunComparison:
+def compared(older: PublishedRun, newer: PublishedRun, folder: Path, *, workers: int = 1) -> RunComparison:
     """Both runs compared with the usual limits."""
     return compare_runs(
-        older, newer, rules=reading_rules(folder), limits=LIMITS_OF_REGISTRATION, on_structure=lambda done, of: None
+        older,
+        newer,
+        rules=reading_rules(folder),
+        limits=LIMITS_OF_REGISTRATION,
+        workers=workers,
+        on_structure=lambda done, of: None,
     )
 
 

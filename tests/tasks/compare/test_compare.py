@@ -2,42 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from io import BytesIO
 
 import jsonschema
 import pyogrio
 import pypdf
 import pytest
-from distributed import Client
 
-from segmentation.comparison.similarity import Similarity
-from segmentation.synthetic.survey_pairs import survey_pair
-from tasks.cluster import dask_client
 from tasks.compare.chain import RECORD
 from tasks.compare.compare import RunComparison
 from tasks.compare.record import comparison_schema
 from tasks.compare.write import comparison_place, write_comparison, written_before
-from tests.tasks.compare.published_pairs import PublishedPair, compared, published_pair, reading_rules, verdicts
+from tests.tasks.compare.published_pairs import PublishedPair, compared, verdicts
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with dask_client(scheduler=None, workers=2) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def pair(client: Client, tmp_path_factory: pytest.TempPathFactory) -> PublishedPair:
-    error = Similarity(1.028, -1.9, 0.034, 0.03)
-    return published_pair(tmp_path_factory.mktemp("pair"), survey_pair(21, error=error, newer_gsd_m=0.0018), client)
-
-
-@pytest.fixture(scope="module")
-def comparison(pair: PublishedPair) -> RunComparison:
-    return compared(pair.older, pair.newer, pair.folder)
 
 
 def test_every_class_is_at_least_nine_tenths_right_and_growth_is_within_its_uncertainty(
@@ -78,7 +56,7 @@ def test_a_comparison_is_published_once_whole_and_after_its_schema(
 ) -> None:
     place = comparison_place(pair.older, pair.newer, None)
     assert written_before(pair.older, pair.newer, place) is None
-    made = write_comparison(comparison, place, rules=reading_rules(pair.folder))
+    made = write_comparison(comparison, place)
     record = json.loads(place.read(RECORD))
     jsonschema.validate(record, comparison_schema())
     assert all(place.exists(name) for name in record["outputs_sha256"])
@@ -101,7 +79,7 @@ def test_stable_ids_and_what_was_not_seen_live_on_to_the_third_survey(
 ) -> None:
     place = comparison_place(pair.older, pair.newer, None)
     if written_before(pair.older, pair.newer, place) is None:
-        write_comparison(comparison, place, rules=reading_rules(pair.folder))
+        write_comparison(comparison, place)
     # The third survey shows what the first did: its covered strip is back, what was new is gone.
     (third,) = compared(pair.newer, pair.older, pair.folder).structures
     first = {change.stable_id for change in comparison.structures[0].changes if change.older_ids}
