@@ -163,8 +163,8 @@ def footprints(structures: int) -> dict[str, Any]:
 def measured_folder(folder: Path) -> LargeSurvey:
     """A survey of ``ortho.tif``, ``painted.tif`` and ``structures.geojson`` through the stages of a given mask."""
     chosen = Settings(results=str(folder / "results"), home=folder / "home")
-    files = [str(folder / name) for name in ("painted.tif", "ortho.tif", "structures.geojson")]
-    survey, mask = discover_mask(MaskRequest(*files, None), input_rules(chosen))
+    painted, ortho, structures = (str(folder / name) for name in ("painted.tif", "ortho.tif", "structures.geojson"))
+    survey, mask = discover_mask(MaskRequest(painted, ortho, structures, None), input_rules(chosen))
     plan = plan_mask(
         survey,
         mask,
