@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from flows.check_survey import input_limits
 from flows.settings import Settings
-from segmentation.errors import InputRejected, UsageError
+from segmentation.errors import InputRejected, RunFailed, UsageError
 from segmentation.models.catalogue import card_of
-from tasks.slugs import slug
+from tasks.slugs import survey_folder
 from tasks.storage import Storage, open_storage
+from tasks.storage_local import LocalStorage
 from tasks.survey_files import MANIFEST_NAME
 from tasks.survey_manifest import read_manifest
 from tasks.uploads.cancelled import is_cancelled
@@ -96,6 +97,11 @@ class Inbox:
             manifest = read_manifest(data, name=MANIFEST_NAME, max_bytes=self.max_manifest_bytes)
         except InputRejected:
             return None
+        except RunFailed as error:
+            # A file that only its owner may read is the matter of one survey; a missing permission in S3 is of all.
+            if error.code != "E_ACCESS" or not isinstance(self.storage, LocalStorage):
+                raise
+            return None
         return None if manifest.rasters is None else [raster.name for raster in manifest.rasters]
 
 
@@ -113,7 +119,7 @@ def survey_name(survey: str) -> str:
 
 def results_folder(name: str) -> str:
     """The folder of a survey's results, below the root of all results."""
-    return slug(name, fallback="survey")
+    return survey_folder(name)
 
 
 def inbox_of(chosen: Settings, *, again: bool = False) -> Inbox:

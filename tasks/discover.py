@@ -135,7 +135,7 @@ def check(survey_uri: str, *, rules: InputRules) -> CheckReport:
     except InputRejected as error:
         refused.append(rejected_input(STRUCTURES_NAME, error))
     verdicts = {
-        name: RasterVerdict(name, REJECT, one.code, one.message) for name in files.absent for one in [_absent(name)]
+        name: RasterVerdict(one.name, REJECT, one.code, one.message) for name in files.absent for one in [_absent(name)]
     }
     warnings = list(files.warnings)
     with raster_checker(rules.limits) as checker:
@@ -207,9 +207,9 @@ def _raster_inputs(opened: Sequence[_Opened]) -> tuple[RasterInput, ...]:
 
 def _absent(name: str) -> RejectedInput:
     error = InputRejected(
-        "E_NOT_FOUND", name, "the survey must hold what survey.json names, got no such file", "upload it"
+        "E_NOT_FOUND", printable(name), "the survey must hold what survey.json names, got no such file", "upload it"
     )
-    return rejected_input(name, error)
+    return rejected_input(printable(name), error)
 
 
 def _found_out(checked: CheckedRaster) -> str:

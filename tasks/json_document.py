@@ -21,6 +21,10 @@ def parse_json(data: bytes, *, name: str, code: str, max_bytes: int) -> Any:
         raise InputRejected(code, name, cause, "write it again") from None
 
 
+LONGEST_TEXT = 10_000
+"""Characters of a name, an id or the like: they stand in every report, table and log line."""
+
+
 def clean_text(value: str) -> str:
     r"""Text in NFC without what no file can hold or what a terminal would obey: control characters, lone surrogates.
 

@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import rasterio
+
 from segmentation.errors import InputRejected
 from segmentation.windows import Window
 from tasks.input_limits import InputLimits
@@ -11,6 +15,7 @@ from tasks.raster_decode import check_decodes
 from tasks.raster_file import open_raster
 from tasks.raster_place import check_gsd, place_of
 from tasks.raster_values import check_dtype, check_holds_data, rgb_bands_of, value_range_of
+from tasks.sparse import missing_reads_as_nodata
 from tasks.tiff_header import BlockTable, CutOffError, HeaderError, Layout, TiffHeader
 
 _WRITE_AGAIN = "write the raster again as a GeoTIFF from its source and upload it again"
@@ -48,12 +53,14 @@ def check_raster(
     `most_decoded_bytes` of its pixels are decoded, None: all; `on_window` is called before each window of them.
     """
     layout, table = check_header(path, name, limits)
-    with open_raster(path) as dataset:
+    with open_raster(path) as dataset, path.open("rb") as handle:
         if (dataset.height, dataset.width) != (layout.height, layout.width):
             cause = f"GDAL must see {layout.height} × {layout.width} px, got {dataset.height} × {dataset.width}"
             raise InputRejected("E_TIFF_HEADER", name, cause, _WRITE_AGAIN)
         bands, band_warnings = rgb_bands_of(dataset, layout, name, rgb_bands=rgb_bands)
         dtype = check_dtype(dataset, layout, bands, name)
+        if table.missing_count:
+            _check_missing_is_nodata(dataset, layout, table, TiffHeader(handle).written(0), name)
         place, place_warnings = place_of(dataset, layout, name, gsd_m_override=gsd_m_override)
         gsd_m = check_gsd(place, name, gsd_range_m=gsd_range_m)
         check_holds_data(dataset, layout, table, name)
@@ -135,12 +142,31 @@ def _check_missing(layout: Layout, missing_count: int, name: str) -> None:
     # A block that was never written reads as the nodata value, or as 0: transparent where there is an alpha band.
     if missing_count == 0 or layout.has_nodata or (layout.has_alpha and not layout.is_planar):
         return
-    cause = (
-        f"every strip or tile must be written, got {missing_count} of {layout.block_count} missing, which read as black"
-    )
-    raise InputRejected(
-        "E_MISSING_TILES", name, cause, "write the raster again, or declare a nodata value for a sparse one"
-    )
+    raise _missing(f"{missing_count} of {layout.block_count} missing, which read as black", name)
+
+
+def _check_missing_is_nodata(
+    dataset: rasterio.DatasetReader,
+    layout: Layout,
+    table: BlockTable,
+    written: npt.NDArray[np.bool_],
+    name: str,
+) -> None:
+    """Raise InputRejected E_MISSING_TILES where what is missing would be taken for pixels.
+
+    So it is where only some bands lack a tile, and where the nodata value is one that no pixel can have.
+    """
+    planes = layout.samples if layout.is_planar else 1
+    lacking = planes * int(np.count_nonzero(~written))
+    if lacking != table.missing_count:
+        raise _missing(f"{table.missing_count - lacking} missing in some of its bands alone", name)
+    if not missing_reads_as_nodata(dataset, written, layout):
+        raise _missing(f"{table.missing_count} missing, which the declared nodata value does not cover", name)
+
+
+def _missing(got: str, name: str) -> InputRejected:
+    remedy = "write the raster again, or declare a nodata value that its pixels can have for a sparse one"
+    return InputRejected("E_MISSING_TILES", name, f"every strip or tile must be written, got {got}", remedy)
 
 
 def _is_masked_where_missing(header: TiffHeader, layouts: list[Layout]) -> bool:

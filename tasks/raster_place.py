@@ -39,6 +39,10 @@ def place_of(
         given = f"scale from the given GSD of {gsd_m_override * 1000:g} mm"
         return place, (f"{name}: no place on the earth; {given}",)
     local_unit_m, is_local = _local_unit_m(crs_wkt, name)
+    if is_local and layout.crs_code is not None:
+        # GDAL then takes metres for the unit, whatever it is.
+        cause = f"the CRS must be one that is known, got the code {layout.crs_code}"
+        raise InputRejected("E_CRS", name, cause, "write its CRS again, or reproject the raster to its UTM zone")
     if is_local:
         return _local_place(size, transform, crs_wkt, local_unit_m, name, gsd_m_override=gsd_m_override)
     place = Georeference(**size, transform=_six(transform), crs_wkt=crs_wkt)

@@ -19,7 +19,7 @@ from tasks.tiff_header import BlockTable, Layout
 
 _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _UNNAMED = frozenset({ColorInterp.gray, ColorInterp.undefined})
-_FOREIGN_PHOTOMETRIC = {3: "palette", 5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab"}
+_FOREIGN_PHOTOMETRIC = {0: "white is zero", 3: "palette", 5: "CMYK", 8: "CIELab", 9: "ICCLab", 10: "ITULab"}
 _SAMPLED_BLOCKS = 64
 _SAMPLE_SIDE_PX = 1024
 _SEARCH_LIMIT_PX = 200_000_000
@@ -44,6 +44,7 @@ def rgb_bands_of(
             raise InputRejected("E_BANDS", name, cause, "mend the setting")
         return rgb_bands, ()
     colours = dataset.colorinterp
+    _check_one_validity(dataset, name)
     foreign = _FOREIGN_PHOTOMETRIC.get(layout.photometric)
     if foreign is not None or ColorInterp.palette in colours:
         cause = f"the colours must be RGB or RGBA, got {foreign or 'palette'}"
@@ -58,6 +59,15 @@ def rgb_bands_of(
         return (first, second, third), (f"{name}: bands without colours, taken for red, green and blue",)
     cause = f"the bands must be red, green, blue and perhaps alpha, got {', '.join(c.name for c in colours[:12])}"
     raise InputRejected("E_BANDS", name, cause, _MAP_BANDS)
+
+
+def _check_one_validity(dataset: rasterio.DatasetReader, name: str) -> None:
+    """Raise InputRejected E_BANDS for an alpha band beside a nodata value, which GDAL takes for the alpha's own."""
+    is_masked = any(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums)
+    if is_masked or ColorInterp.alpha not in dataset.colorinterp or dataset.nodata in (None, 0):
+        return
+    cause = f"an alpha band must alone tell what holds data, got the nodata value {dataset.nodata:g} beside it"
+    raise InputRejected("E_BANDS", name, cause, "take the value away, for instance with gdal_edit.py -unsetnodata")
 
 
 def check_dtype(dataset: rasterio.DatasetReader, layout: Layout, bands: tuple[int, int, int], name: str) -> str:

@@ -1,10 +1,12 @@
 """Names that are safe in a path, a URL and a Zarr group, whatever people call their structures."""
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
 
 _LONGEST = 60
+_DIGEST_CHARS = 8
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 
 
@@ -18,6 +20,21 @@ def slug(text: str, *, fallback: str) -> str:
     joined = "-".join(re.findall(r"[a-z0-9]+", plain.lower()))[:_LONGEST].strip("-")
     # Windows takes these for devices.
     return f"{joined}-{fallback}" if _RESERVED.fullmatch(joined) else joined or fallback
+
+
+def survey_folder(name: str) -> str:
+    """The folder of a survey's results: a slug, and no two surveys of an inbox have the same.
+
+    A name that is no slug itself gets 8 hex digits of its SHA-256 behind it.
+
+    >>> survey_folder("bridge-7"), survey_folder("Bridge 7"), survey_folder("橋"), survey_folder("塔")
+    ('bridge-7', 'bridge-7-c3c54d09', 'survey-c2995d69', 'survey-b3b1dcfd')
+    """
+    plain = slug(name, fallback="survey")
+    if plain == name:
+        return plain
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST_CHARS]
+    return f"{plain[: _LONGEST - _DIGEST_CHARS - 1].strip('-')}-{digest}"
 
 
 def unique_slugs(texts: Iterable[str], *, fallback: str) -> tuple[str, ...]:

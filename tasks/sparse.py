@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 
 from segmentation.inference.geometry import Block
 from segmentation.windows import Window
@@ -24,8 +25,11 @@ def blocks_without_data(path: Path, blocks: Sequence[Block]) -> frozenset[Block]
         if index is None:
             return frozenset()
         written, layout = header.written(index), layouts[index]
-    if written.all() or not _missing_reads_as_nodata(path, written, layout):
+    if written.all():
         return frozenset()
+    with open_raster(path) as dataset:
+        if not missing_reads_as_nodata(dataset, written, layout):
+            return frozenset()
     return frozenset(block for block in blocks if not _reaches_written(block, written, layout))
 
 
@@ -41,12 +45,11 @@ def _validity_directory(layouts: Sequence[Layout]) -> int | None:
     return 0 if is_sparse else None
 
 
-def _missing_reads_as_nodata(path: Path, written: npt.NDArray[np.bool_], layout: Layout) -> bool:
+def missing_reads_as_nodata(dataset: rasterio.DatasetReader, written: npt.NDArray[np.bool_], layout: Layout) -> bool:
     """Whether GDAL says so of one missing strip or tile: a nodata value may be one that no pixel can have."""
     row, col = (int(at[0]) for at in np.nonzero(~written))
     top, left = row * layout.block_height, col * layout.block_width
-    with open_raster(path) as dataset:
-        return not read_validity(dataset, Window(top, top + 1, left, left + 1)).any()
+    return not read_validity(dataset, Window(top, top + 1, left, left + 1)).any()
 
 
 def _reaches_written(block: Block, written: npt.NDArray[np.bool_], layout: Layout) -> bool:

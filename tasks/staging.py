@@ -14,7 +14,7 @@ from segmentation.records import SourceObject
 from tasks.crash_points import reached
 from tasks.file_lock import file_lock
 from tasks.storage import ObjectInfo, Storage, open_storage
-from tasks.storage_local import check_local_pin, disk_full, file_sha256, pin_local
+from tasks.storage_local import check_local_pin, disk_full, file_sha256, pin_local, telling_os_errors
 
 _SPARE_BYTES = 64 << 20
 """Free space that a download leaves to others."""
@@ -61,8 +61,10 @@ def pin_and_stage(
 
 
 def _pin_local(path: Path, *, with_sha256: bool) -> tuple[SourceObject, Path]:
-    size_bytes, etag = pin_local(path)
-    source = SourceObject(str(path), size_bytes, etag, None, file_sha256(path) if with_sha256 else "")
+    with telling_os_errors(str(path)):
+        size_bytes, etag = pin_local(path)
+        path.open("rb").close()  # what may not be read is told here, and not as a raster that does not decode
+        source = SourceObject(str(path), size_bytes, etag, None, file_sha256(path) if with_sha256 else "")
     return source, check_local_pin(source)
 
 

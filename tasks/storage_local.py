@@ -38,7 +38,7 @@ class LocalStorage(Storage):
     def list(self, prefix: str, *, recursive: bool) -> Iterator[ObjectInfo]:
         """See `Storage.list`; only regular files, and none of the storage's own temporaries."""
         folder = self.root / prefix
-        with _telling_os_errors(str(folder)):
+        with telling_os_errors(str(folder)):
             if not folder.is_dir():
                 return
             found = sorted(_files_below(folder, recursive=recursive), key=lambda path: os.fsencode(path.as_posix()))
@@ -51,7 +51,7 @@ class LocalStorage(Storage):
     def head(self, key: str) -> ObjectInfo:
         """See `Storage.head`."""
         path = self._path(key)
-        with _telling_os_errors(str(path)):
+        with telling_os_errors(str(path)):
             if not path.is_file():
                 raise not_found(str(path))
             return _info(path, key)
@@ -59,7 +59,7 @@ class LocalStorage(Storage):
     def read(self, key: str) -> bytes:
         """See `Storage.read`."""
         path = self._path(key)
-        with _telling_os_errors(str(path)):
+        with telling_os_errors(str(path)):
             if not path.is_file():
                 raise not_found(str(path))
             return path.read_bytes()
@@ -77,7 +77,7 @@ class LocalStorage(Storage):
         """See `Storage.download`."""
         origin = Path(source.uri)
         _check_pin(source, origin)
-        with _telling_os_errors(str(path)):
+        with telling_os_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(origin, path)
         found = file_sha256(path)
@@ -93,13 +93,13 @@ class LocalStorage(Storage):
     def delete(self, key: str) -> None:
         """See `Storage.delete`."""
         path = self._path(key)
-        with _telling_os_errors(str(path)):
+        with telling_os_errors(str(path)):
             path.unlink(missing_ok=True)
 
     def swap(self, key: str, data: bytes, *, expected: str | None) -> SwapOutcome:
         """See `Storage.swap`; the comparison and the write are one step under a lock of the file."""
         path = self._path(key)
-        with _telling_os_errors(str(path)), file_lock(path.with_name(f"{_TEMPORARY_PREFIX}{path.name}.lock")):
+        with telling_os_errors(str(path)), file_lock(path.with_name(f"{_TEMPORARY_PREFIX}{path.name}.lock")):
             before = path.stat() if path.is_file() else None
             current = None if before is None else _etag(before)
             if current != expected:
@@ -123,7 +123,7 @@ class LocalStorage(Storage):
     def _put(self, key: str, fill: Callable[[IO[bytes]], object], *, later_than_ns: int = 0) -> str:
         """Write a temporary beside the target, sync it and rename it over the target; the new entity tag."""
         path = self._path(key)
-        with _telling_os_errors(str(path)):
+        with telling_os_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             number, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix=".tmp", dir=path.parent)
             try:
@@ -253,7 +253,8 @@ def _umask() -> int:
 
 
 @contextmanager
-def _telling_os_errors(subject: str) -> Iterator[None]:
+def telling_os_errors(subject: str) -> Iterator[None]:
+    """Tell what the system says of a file or folder of somebody else's: E_ACCESS, E_NOT_FOUND, E_DISK_FULL, E_FILE."""
     try:
         yield
     except OSError as error:

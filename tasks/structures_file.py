@@ -22,14 +22,16 @@ from shapely.geometry.base import BaseGeometry
 from segmentation.errors import InputRejected
 from segmentation.records import RasterInput, Structure
 from tasks.input_limits import InputLimits
-from tasks.json_document import clean_text, parse_json
+from tasks.json_document import LONGEST_TEXT, clean_text, parse_json
 from tasks.slugs import unique_slugs
 
 _Lines = npt.NDArray[np.float64]
 _NAMED_CRS = re.compile(r"(?:urn:(?:x-)?ogc:def:crs:)?EPSG:(?:[0-9.]*:)?([0-9]{4,6})", re.IGNORECASE)
 _WGS84_NAMES = re.compile(r"(?:urn:ogc:def:crs:)?OGC:(?:[0-9.]*:)?CRS84h?|CRS84", re.IGNORECASE)
+_TEXTS = ("id", "name", "kind", "material", "component_of")
 _UNKNOWN = "unknown"
 _AS_GEOJSON = "write it as GeoJSON in WGS 84 (RFC 7946)"
+_WIDEST_STEP_DEG = 180.0
 
 
 class _UnusableError(Exception):
@@ -50,6 +52,8 @@ def read_structures(data: bytes, *, name: str, limits: InputLimits) -> tuple[Str
         raise InputRejected("E_LIMIT", name, cause, "split the survey, or raise SPANSCAN_MAX_STRUCTURES")
     to_wgs84 = _to_wgs84(document, name)
     budget = _VertexBudget(limits.max_vertices, name)
+    for feature in features:
+        _check_texts(feature, name)
     ids = _with_defaults([_id(feature) for feature in features])
     _check_unique(ids, name)
     titles = [_property(feature, "name", default=own_id) for feature, own_id in zip(features, ids, strict=True)]
@@ -131,6 +135,16 @@ def _to_wgs84(document: Any, name: str) -> Callable[[_Lines], _Lines] | None:
     return transform
 
 
+def _check_texts(feature: dict[str, Any], name: str) -> None:
+    """Raise InputRejected E_LIMIT for a text of a feature that no report could hold."""
+    properties = feature.get("properties")
+    named = properties if isinstance(properties, dict) else {}
+    for value in (feature.get("id"), *(named.get(key) for key in _TEXTS)):
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            cause = f"ids, names and the like must have at most {LONGEST_TEXT} characters, got {len(value)}"
+            raise InputRejected("E_LIMIT", name, cause, "shorten it")
+
+
 def _id(feature: dict[str, Any]) -> str | None:
     properties = feature.get("properties")
     given = properties.get("id") if isinstance(properties, dict) else None
@@ -167,7 +181,8 @@ def _check_unique(ids: Sequence[str], name: str) -> None:
 
 def _same(own_id: str) -> str:
     """What two ids share that nobody could tell apart in a report."""
-    return unicodedata.normalize("NFKC", own_id).strip()
+    shown = "".join(c for c in own_id if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", shown).strip()
 
 
 def _whole(feature: dict[str, Any]) -> str | None:
@@ -280,6 +295,11 @@ def _rings(polygon: Any, to_wgs84: Callable[[_Lines], _Lines] | None, budget: _V
         if not np.isfinite(positions).all() or abs(lons).max() > 180 or abs(lats).max() > 90:
             got = f"{lons[0]:.8g}, {lats[0]:.8g}"
             raise _UnusableError(f"its positions must be longitudes and latitudes in degrees, got {got}")
+        if abs(np.diff(lons)).max() > _WIDEST_STEP_DEG:
+            raise _UnusableError(
+                "it goes half round the earth in one step; a polygon over the antimeridian must be cut there into a "
+                "MultiPolygon (RFC 7946, 3.1.9)"
+            )
         yield positions
 
 

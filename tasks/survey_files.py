@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segmentation.errors import InputRejected
 from tasks.input_limits import InputLimits
-from tasks.slugs import slug
+from tasks.slugs import survey_folder
 from tasks.storage import ObjectInfo, Storage, open_storage, printable
 from tasks.storage_local import LocalStorage
 from tasks.survey_manifest import SurveyManifest, read_manifest
@@ -21,7 +21,7 @@ class SurveyFiles:
     """The objects of a survey before any of them is opened."""
 
     id: str
-    """Last part of the prefix or folder, stem of a single raster; safe as a path."""
+    """Last part of the prefix or folder, stem of a single raster, as `survey_folder` makes it safe as a path."""
     storage: Storage
     """Where they lie."""
     rasters: tuple[ObjectInfo, ...]
@@ -60,7 +60,7 @@ def find_survey_files(
     if single is not None:
         storage, found = single
         stem = found.key.rsplit(".", 1)[0]
-        return SurveyFiles(slug(stem, fallback="survey"), storage, (found,), (), None, SurveyManifest(), (), (found,))
+        return SurveyFiles(survey_folder(stem), storage, (found,), (), None, SurveyManifest(), (), (found,))
     storage = open_storage(survey_uri, endpoint_url=endpoint_url, region=region)
     if isinstance(storage, LocalStorage) and not storage.root.is_dir():
         cause = "there must be a folder or a GeoTIFF at this path, got nothing"
@@ -73,8 +73,8 @@ def find_survey_files(
     rasters, absent, warnings = _chosen(objects, manifest)
     if not rasters and not absent:
         raise _no_rasters(survey_uri, objects)
-    if len(rasters) > limits.max_rasters:
-        cause = f"a survey must have at most {limits.max_rasters} rasters, got {len(rasters)}"
+    if len(rasters) + len(absent) > limits.max_rasters:
+        cause = f"a survey must have at most {limits.max_rasters} rasters, got {len(rasters) + len(absent)}"
         raise InputRejected("E_LIMIT", printable(survey_uri), cause, "split it, or raise SPANSCAN_MAX_RASTERS")
     structures = objects.get(STRUCTURES_NAME)
     if structures is not None:
@@ -170,4 +170,4 @@ def _check_document_size(found: ObjectInfo, limits: InputLimits) -> None:
 def _survey_id(survey_uri: str) -> str:
     is_s3 = survey_uri.lower().startswith("s3://")
     last = survey_uri.rstrip("/").rpartition("/")[2] if is_s3 else Path(survey_uri).expanduser().absolute().name
-    return slug(last, fallback="survey")
+    return survey_folder(last)

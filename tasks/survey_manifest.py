@@ -3,16 +3,16 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import Any
 
 from segmentation.errors import InputRejected
-from tasks.json_document import clean_text, parse_json
+from tasks.json_document import LONGEST_TEXT, clean_text, parse_json
 from tasks.storage import check_key
 
 _KNOWN = frozenset({"captured_at", "operator", "gsd_m", "rasters"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GSD_LIMITS_M = (1e-6, 100.0)
+_SHOWN_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_manifest(data: bytes, *, name: str, max_bytes: int) -> SurveyManifest:
     document = parse_json(data, name=name, code="E_MANIFEST", max_bytes=max_bytes)
     if not isinstance(document, dict):
         raise _refused(name, f"it must be a JSON object, got {type(document).__name__}")
-    unknown = sorted(clean_text(key) for key in document if key not in _KNOWN)
+    unknown = sorted(clean_text(key[:_SHOWN_CHARS]) for key in document if key not in _KNOWN)
     return SurveyManifest(
         captured_at=_captured_at(document.get("captured_at"), name),
         operator=_operator(document.get("operator"), name),
@@ -66,13 +66,16 @@ def _captured_at(value: Any, name: str) -> str | None:
     try:
         datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise _refused(name, f"captured_at must be an ISO 8601 time, got {clean_text(str(value))[:60]!r}") from None
+        shown = clean_text(str(value)[:_SHOWN_CHARS])
+        raise _refused(name, f"captured_at must be an ISO 8601 time, got {shown!r}") from None
     return str(value)
 
 
 def _operator(value: Any, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _refused(name, f"operator must be text, got {type(value).__name__}")
+    if value is not None and len(value) > LONGEST_TEXT:
+        raise _refused(name, f"operator must be at most {LONGEST_TEXT} characters, got {len(value)}")
     return None if value is None else clean_text(value)
 
 
@@ -80,9 +83,11 @@ def _gsd_m(value: Any, name: str) -> float | None:
     if value is None:
         return None
     low, high = _GSD_LIMITS_M
+    # Compared before it is made a float: JSON may hold integers that are none.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not isfinite(value) or not low <= value <= high:
-        raise _refused(name, f"gsd_m must be metres per pixel, {low:g} … {high:g}, got {clean_text(str(value))[:60]}")
+    if not is_number or not low <= value <= high:
+        shown = clean_text(str(value)[:_SHOWN_CHARS])
+        raise _refused(name, f"gsd_m must be metres per pixel, {low:g} … {high:g}, got {shown}")
     return float(value)
 
 

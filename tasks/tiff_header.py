@@ -61,6 +61,8 @@ _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_COUNTS, _PLANAR = 273, 277, 27
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 PIXEL_SCALE, TIEPOINTS, TRANSFORMATION, RPC, NODATA = 33550, 33922, 34264, 50844, 42113
+GEO_KEYS = 34735
+_GEODETIC_CRS, _PROJECTED_CRS, _USER_DEFINED = 2048, 3072, 32767
 
 
 class HeaderError(Exception):
@@ -116,6 +118,8 @@ class Layout:
     """ModelTransformation, empty where there is none."""
     has_rpc: bool
     """Whether rational polynomial coefficients are given."""
+    crs_code: int | None = None
+    """EPSG code of the CRS that the GeoTIFF keys name, the projected one before the other; None where none does."""
 
     @property
     def block_count(self) -> int:
@@ -226,6 +230,7 @@ class TiffHeader:
             tiepoint_count=entries[TIEPOINTS].count // 6 if TIEPOINTS in entries else 0,
             transformation=self._numbers(entries, TRANSFORMATION, ()),
             has_rpc=RPC in entries,
+            crs_code=_crs_code(self._numbers(entries, GEO_KEYS, ())),
         )
 
     def blocks(self, index: int) -> BlockTable:
@@ -359,3 +364,10 @@ class TiffHeader:
         if len(data) != length_bytes:
             raise HeaderError("the file must not shrink while it is read")
         return data
+
+
+def _crs_code(keys: tuple[float, ...]) -> int | None:
+    """The code of a CRS in a directory of keys: four numbers for its head, then four for each (OGC 19-008r4)."""
+    found = {int(keys[i]): int(keys[i + 3]) for i in range(4, len(keys) - 3, 4) if keys[i + 1] == 0}
+    codes = (found.get(key, 0) for key in (_PROJECTED_CRS, _GEODETIC_CRS))
+    return next((code for code in codes if code not in (0, _USER_DEFINED)), None)

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from segmentation.errors import InputRejected, SpanscanError
 from tasks.crash_points import reached
+from tasks.leftovers import remove_abandoned
 from tasks.output_files import dumped_json
 from tasks.storage import Storage
 from tasks.uploads.known_runs import KnownRuns, PublishedMark, mark_published, unmark_published
@@ -156,6 +157,7 @@ class RunLog:
 
 def begun_log(root: Storage, folder: str, *, survey: str, content: str, settings: str) -> RunLog:
     """The record of a run that begins now, written down; `run_log` keeps it for as long as the run lasts."""
+    remove_abandoned(root, folder)
     found = read_record(root.child(folder), content)
     begun = RunRecord(survey, content, settings, "running", attempt=1)
     if found is not None and found.record.settings == settings:

@@ -1,5 +1,6 @@
 """What lies in an inbox, survey by survey, as a stream; and objects with the dates that their server gives them."""
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from botocore.exceptions import ClientError
 from segmentation.errors import InputRejected
 from tasks.s3_client import s3_client
 from tasks.s3_errors import http_status, is_not_found, telling_s3_errors
-from tasks.storage import Storage
-from tasks.storage_local import LocalStorage, last_change
+from tasks.storage import Storage, printable
+from tasks.storage_local import LocalStorage, last_change, telling_os_errors
 from tasks.storage_s3 import S3Storage
 from tasks.uploads.completeness import Upload, UploadedFile, survey_and_file
+
+log = logging.getLogger("spanscan.uploads")
 
 _OWN_PREFIX = ".spanscan-"
 """What spanscan itself writes into folders: temporaries and locks."""
@@ -142,24 +145,43 @@ def _server_time(answer: Any) -> datetime:
 
 
 def _in_folder(root: Path, only: str | None) -> Iterator[Upload]:
-    try:
-        names = [only] if only is not None else sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    except FileNotFoundError:
+    if only is not None:
+        with telling_os_errors(str(root / only)):
+            files = _local_files(root / only)
+        if files:
+            yield Upload(only, files, datetime.now(UTC))
         return
+    with telling_os_errors(str(root)):
+        names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     for name in names:
-        folder = root / name
-        if not folder.is_dir():
+        try:
+            files = _local_files(root / name)
+        except OSError as error:  # the other surveys are none the worse for it
+            log.warning("%s: left out of the inbox, its folder cannot be listed: %s", printable(name), error.strerror)
             continue
-        found = [entry for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith(_OWN_PREFIX)]
-        files = tuple(
-            _local_file(entry)
-            for entry in sorted(found, key=lambda entry: os.fsencode(entry.name))
-            if survey_and_file(f"{name}/{entry.name}", prefix="") is not None
-        )
         if files:
             yield Upload(name, files, datetime.now(UTC))
 
 
-def _local_file(entry: os.DirEntry[str]) -> UploadedFile:
-    status = entry.stat()
-    return UploadedFile(entry.name, status.st_size, f"{status.st_mtime_ns}-{status.st_size}", last_change(status))
+def _local_files(folder: Path) -> tuple[UploadedFile, ...]:
+    """What belongs to the survey in a folder, in the order of the names; a link in a circle is no file."""
+    if not folder.is_dir():
+        return ()
+    found = [
+        path
+        for path in sorted(folder.iterdir(), key=os.fsencode)
+        if not path.name.startswith(_OWN_PREFIX)
+        and survey_and_file(f"{folder.name}/{path.name}", prefix="") is not None
+    ]
+    return tuple(file for path in found if (file := _local_file(path)) is not None)
+
+
+def _local_file(path: Path) -> UploadedFile | None:
+    """None for what is no file, or no more."""
+    try:
+        if not path.is_file():
+            return None
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return UploadedFile(path.name, status.st_size, f"{status.st_mtime_ns}-{status.st_size}", last_change(status))

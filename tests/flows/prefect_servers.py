@@ -1,6 +1,7 @@
 """A Prefect server that a test may stop and start, with all of its services."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.child_process import owned_process, wait_until_ready
+import pytest
+
+from tasks.child_process import free_port, owned_process, wait_until_ready
+from tests.servers.prefect import laid_out_database
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class OwnServer:
         with owned_process(command, environment=environment, log_path=self.home / "server.log") as process:
             assert wait_until_ready(process, f"{self.url}/health", timeout_s=300), "the server must answer"
             yield process
+
+
+def own_server(folder: Path, config: pytest.Config) -> OwnServer:
+    """A server with its database in `folder`, laid out already."""
+    shutil.copyfile(laid_out_database(config.cache.mkdir("prefect")), folder / "prefect.db")
+    return OwnServer(folder, free_port())
 
 
 @contextmanager

@@ -56,6 +56,12 @@ def test_each_flow_of_the_inbox_is_deployed_under_a_limit_and_a_tag() -> None:
         assert deployment["work_pool"]["name"] == "spanscan"
 
 
+def test_no_deployment_binds_its_runs_to_the_folder_of_whoever_deployed_it() -> None:
+    """Symptom to guard against: workers on other machines fail, since Prefect has written that folder by default."""
+    (step,) = yaml.safe_load(DEPLOYMENTS.read_text())["pull"]
+    assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "."}}
+
+
 @pytest.mark.slow
 def test_who_offers_the_inspection_loads_neither_torch_nor_gdal() -> None:
     """They take seconds and 400 MB: of a server for as long as it serves, and of each run before it has started."""

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from segmentation.errors import InputRejected
-from tasks.child_process import free_port
-from tests.flows.prefect_servers import OwnServer, api
+from tests.flows.prefect_servers import OwnServer, api, own_server
 
 AUTOMATIONS = Path(__file__).parents[2] / "deployments" / "automations.yaml"
 NO_BLOCK = "00000000-0000-0000-0000-000000000000"
@@ -52,8 +51,10 @@ def hook() -> Iterator[Hook]:
 
 
 @pytest.mark.slow
-def test_a_failed_inspection_is_told_to_a_webhook(prefect: str, hook: Hook, home: Path, tmp_path: Path) -> None:
-    server = OwnServer(tmp_path, free_port())
+def test_a_failed_inspection_is_told_to_a_webhook(
+    prefect: str, hook: Hook, home: Path, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    server = own_server(tmp_path, pytestconfig)
     with server.running(), api(server.url):
         create_automation(server, hook, tmp_path)
         from flows.inspect_survey import inspect_survey

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -59,6 +60,16 @@ def assert_it_ends(serving: Serving, how: signal.Signals, started: list[psutil.P
     assert serving.process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 0, signal.SIGKILL: -9}[how]
 
 
+def scheduled(serving: Serving, flow: str) -> int:
+    """How many runs of a flow Prefect's clock has made.
+
+    Symptom to guard against: none ever, where its database was spoken to by a library that it does not fit.
+    """
+    asked = {"flows": {"name": {"any_": [flow]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    api = f"http://127.0.0.1:{serving.port}/api"
+    return int(httpx.post(f"{api}/flow_runs/count", json=asked, timeout=60).json())
+
+
 @pytest.mark.slow
 def test_an_upload_is_worked_and_nothing_is_left_when_it_is_killed(serving: Serving) -> None:
     """The signal comes in the last moments of the run: its record is written, its process is still there."""
@@ -72,6 +83,7 @@ def test_an_upload_is_worked_and_nothing_is_left_when_it_is_killed(serving: Serv
     assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
     assert serving.port in {c.laddr.port for c in listening}
     assert f"dashboard http://127.0.0.1:{serving.port}" in serving.log
+    serving.wait_for(lambda: scheduled(serving, "sweep-uploads"))
     assert_it_ends(serving, signal.SIGKILL, started)
 
 

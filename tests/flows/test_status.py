@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from flows.settings import Settings
-from flows.uploads import settings_name
+from flows.uploads import results_folder, settings_name
 from segmentation.errors import InputRejected, RunFailed
 from tasks.storage import open_storage
 from tasks.uploads.cancelled import mark_cancelled
@@ -43,13 +43,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
     def log(name: str) -> AbstractContextManager[RunLog]:
         root = open_storage(str(tmp_path / "out"), endpoint_url=None, region=None)
-        folder = name.replace(" ", "-")
-        return run_log(root, folder, survey=name, content=contents[name], settings=settings, beat_s=60)
+        folder = results_folder(name)
+        known = {"survey": name, "content": contents[name], "settings": settings}
+        return run_log(root, folder, **known, beat_s=60)
 
     under_way = [log(name) for name in ("3 running", "7 died")]
     for one in under_way:
         one.__enter__()
-    for record in (tmp_path / "out" / "7-died" / "uploads").iterdir():
+    for record in (tmp_path / "out" / results_folder("7 died") / "uploads").iterdir():
         os.utime(record, (0, 0))
     with log("4 published") as run:
         run.published("0123456789abcdef")
@@ -60,7 +61,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         with pytest.raises(type(error)), log(name):
             raise error
     root = open_storage(str(tmp_path / "out"), endpoint_url=None, region=None)
-    mark_cancelled(root, "8-cancelled", contents["8 cancelled"])
+    mark_cancelled(root, results_folder("8 cancelled"), contents["8 cancelled"])
     yield tmp_path
     for one in under_way:
         one.__exit__(None, None, None)

@@ -9,6 +9,7 @@ import pytest
 
 from flows.settings import Settings
 from flows.status_uploads import status_of
+from flows.uploads import results_folder
 from tasks.s3_server import EmbeddedS3
 from tests.flows.bursts import send, taken
 from tests.flows.inboxes import TestInbox, make_inbox
@@ -29,7 +30,7 @@ def put_burst(inbox: TestInbox, folder: Path, surveys: list[str], *, seed: int) 
 
 def runs_of(inbox: TestInbox, survey: str) -> set[str]:
     """Keys of the runs whose results lie there."""
-    place = f"results/{survey.replace(' ', '-')}/runs/"
+    place = f"results/{results_folder(survey)}/runs/"
     pages = inbox.s3.get_paginator("list_objects_v2").paginate(Bucket=inbox.bucket, Prefix=place, Delimiter="/")
     return {one["Prefix"].split("/")[-2] for page in pages for one in page.get("CommonPrefixes", ())}
 
@@ -59,9 +60,9 @@ def test_uploads_in_a_burst_are_each_published_once(
         serving.wait_for(lambda: inbox.messages_left() == 0)
     for survey in surveys:
         (run_key,) = runs_of(inbox, survey)
-        (record,) = inbox.s3.list_objects_v2(
-            Bucket=inbox.bucket, Prefix=f"results/{survey.replace(' ', '-')}/uploads/"
-        )["Contents"]
+        (record,) = inbox.s3.list_objects_v2(Bucket=inbox.bucket, Prefix=f"results/{results_folder(survey)}/uploads/")[
+            "Contents"
+        ]
         told = json.loads(inbox.s3.get_object(Bucket=inbox.bucket, Key=record["Key"])["Body"].read())
         assert (told["state"], told["attempt"], told["run_key"]) == ("published", 1, run_key)
     assert "Traceback" not in serving.log

@@ -1,10 +1,15 @@
 """The product as an operator uses it, on surveys that the tests write, and the control that must stay as it is."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,17 @@ DULUTH, HELSINKI_LATITUDE = (-91.9946, 46.8426), (25.0, 60.0)
 """Longitude and latitude."""
 NOT_COMPARED = ("manifest.json", "blocks/")
 """They tell when and how fast, which differs from run to run."""
+MOST_RSS_BYTES = 500_000_000
+_CHECK = """
+import sys
+from flows.cli import main
+try:
+    main()
+finally:
+    (peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    sys.stderr.write(f" {int(peak.split()[1]) * 1024}")
+"""
+"""`spanscan` that tells its own peak at the end: what the kernel tells its parent begins at the parent's size."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,17 @@ def spanscan(*arguments: str | Path, home: Path) -> Told:
 def check(survey: str | Path, *options: str, home: Path) -> Told:
     """`spanscan check SURVEY --json`."""
     return spanscan("check", survey, "--json", *options, home=home)
+
+
+def check_apart(survey: Path, *, home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> tuple[Told, int]:
+    """The same in a process of its own, and the most that it ever held, in bytes; settings as the environment has them.
+
+    What decodes the rasters is a further process, which bounds its own address space.
+    """
+    environment = {**os.environ, **settings, "SPANSCAN_HOME": str(home)}
+    command = [sys.executable, "-c", _CHECK, "check", str(survey), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return Told(done.returncode, done.stdout, done.stderr), int(done.stderr.split()[-1])
 
 
 def discovered(survey: str | Path, *, home: Path, results: Path, **settings: Any) -> Any:

@@ -58,8 +58,7 @@ def _half_transparent(path: Path) -> None:
 
 
 def _nodata_value(path: Path) -> None:
-    real = np.maximum(picture(), 1)
-    write_picture(path, real * _shown().astype(np.uint8), nodata=0)
+    write_picture(path, picture() * _shown().astype(np.uint8), nodata=0)
 
 
 def _bgr(path: Path) -> None:
@@ -103,6 +102,7 @@ ACCEPTED = [
     Accepted("20 degrees at 60 degrees north", _in("EPSG:4326", at=HELSINKI_LATITUDE)),
     Accepted("23 RGBA", _half_transparent, shown_cols=SHOWN_COLS),
     Accepted("23 internal mask", lambda path: write_picture(path, mask=_shown()), shown_cols=SHOWN_COLS),
+    Accepted("23 nodata value", _nodata_value, shown_cols=SHOWN_COLS),
     Accepted("24 BGR by colour interpretation", _bgr),
     Accepted("24 alpha first", _alpha_first),
     Accepted("25 uint16", lambda path: write_picture(path, picture().astype(np.uint16) * np.uint16(257))),
@@ -116,7 +116,6 @@ ACCEPTED = [
 """Their pixels are the control's, so their masks are too, byte by byte."""
 
 OTHER_ACCEPTED = [
-    Accepted("23 nodata value", _nodata_value, shown_cols=SHOWN_COLS),
     Accepted("23 black pixels without a nodata value", lambda path: write_picture(path, picture() * 0)),
     Accepted("28 one pixel", lambda path: write_picture(path, picture()[:, :1, :1], **STRIPS, blockysize=None)),
     Accepted(

@@ -59,6 +59,34 @@ def test_a_hostile_key_is_refused_in_one_line(case: RefusedKey, tmp_path: Path) 
     assert json.loads((tmp_path / "results" / "survey" / "rejected.json").read_text())["code"] == "E_KEY"
 
 
+KEYS_IN_S3 = [
+    Row("35 a bell in a key of S3"),
+    Row("35 a deletion in a key of S3"),
+]
+_NAMES_IN_S3 = dict(zip((case.id for case in KEYS_IN_S3), ("de\x07ck.tif", "deck\x7f.tif"), strict=True))
+
+
+@pytest.fixture(scope="module")
+def keys_in_s3(s3_server: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What `check` says of a survey in S3 with all of them and a good one: the code by the name that it shows."""
+    home = tmp_path_factory.mktemp("keys")
+    data = write_raster(home / "deck.tif").read_bytes()
+    client = s3_client(endpoint_url=s3_server.endpoint_url, region=None)
+    client.create_bucket(Bucket="hostile-keys")
+    for name in ("good.tif", *_NAMES_IN_S3.values()):
+        client.put_object(Bucket="hostile-keys", Key=f"inbox/bridge/{name}", Body=data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPANSCAN_S3_ENDPOINT_URL", s3_server.endpoint_url)
+        told = check("s3://hostile-keys/inbox/bridge/", home=home)
+    return {one["name"]: one["code"] for one in told.record["rasters"]}
+
+
+@pytest.mark.parametrize("case", KEYS_IN_S3, ids=lambda case: case.id)
+def test_a_hostile_key_in_s3_is_refused_and_the_good_one_beside_it_taken(case: Row, keys_in_s3: dict[str, str]) -> None:
+    assert keys_in_s3[ascii(_NAMES_IN_S3[case.id])] == "E_KEY"
+    assert keys_in_s3["good.tif"] == ""
+
+
 @dataclass(frozen=True)
 class OddKey(Row):
     """A key that is odd and right."""

@@ -1,6 +1,7 @@
 """Rows 1 to 33 of the scorecard that must be refused: by `check` and by an inspection, with one code and no results."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,22 @@ import pytest
 
 from segmentation.error_codes import error_codes
 from segmentation.errors import InputRejected
-from tasks.slugs import slug
+from tasks.slugs import survey_folder
 from tasks.survey_rejected import SurveyRejected
-from tests.scorecard.inputs import Control, Told, check, discovered, inspected
+from tests.scorecard.inputs import MOST_RSS_BYTES, Control, Told, check, check_apart, discovered, inspected
 from tests.scorecard.inputs_refused import REFUSED, Refused, a_good_one, write_refused
 
 GOOD = "good.tif"
+DEMANDED = {
+    "E_GSD_RANGE": r"range of [\d.]+ … [\d.]+ mm, got [\d.]+ mm",
+    "E_BANDS": r"SPANSCAN_RGB_BANDS|gdal_translate -expand rgb",
+    "E_NO_CRS": "gsd_m in survey.json",
+    "E_NO_GEOREF": "gsd_m in survey.json",
+    "E_CRS_LOCAL": "give its GSD",
+}
+"""What the message of a code must say beside cause and remedy."""
+ENORMOUS = (30, 31, 32)
+"""Rows of files that declare more than anybody can hold."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ def test_a_hostile_raster_is_refused_by_check_and_by_the_inspection_alike(case: 
     assert verdict["message"].startswith(f"{case.file_name}: {case.code}: ")
     assert ". Remedy: " in verdict["message"]
     assert "\n" not in verdict["message"]
+    assert re.search(DEMANDED.get(case.code, ""), verdict["message"])
     assert case.code in error_codes()
     told = judged.rejected[case.file_name]
     assert (told.code, told.message) == (case.code, verdict["message"])
@@ -83,7 +95,7 @@ def test_a_survey_of_a_hostile_raster_leaves_a_quarantine_record_and_no_report(
     with pytest.raises(InputRejected) as refused:
         inspected(survey, home=control.home, results=results)
     assert refused.value.code == case.code
-    left = results / slug(survey.name, fallback="survey")
+    left = results / survey_folder(survey.name)
     assert {path.name for path in left.iterdir()} == {"rejected.json", "uploads"}
     refusal = json.loads((left / "rejected.json").read_text())
     assert (refusal["state"], refusal["code"]) == ("rejected", case.code)
@@ -91,6 +103,20 @@ def test_a_survey_of_a_hostile_raster_leaves_a_quarantine_record_and_no_report(
     assert "\n" not in refusal["message"]
     for path in survey.iterdir():
         path.unlink()
+
+
+@pytest.mark.slow
+def test_files_that_declare_more_than_memory_holds_are_refused_within_500_megabytes(
+    asked: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    enormous = [case for case in REFUSED if case.number in ENORMOUS]
+    (tmp_path / "survey").mkdir()
+    for case in enormous:
+        write_refused(case, tmp_path / "survey" / case.file_name, asked[0])
+    told, peak_bytes = check_apart(tmp_path / "survey", home=tmp_path)
+    assert {one["name"]: one["code"] for one in told.record["rasters"]} == {one.file_name: one.code for one in enormous}
+    assert {case.number for case in enormous} == set(ENORMOUS)
+    assert peak_bytes < MOST_RSS_BYTES
 
 
 @pytest.mark.slow

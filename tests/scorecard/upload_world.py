@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from prefect.states import Crashed
+from prefect.states import Completed, Crashed, Failed
 
 from flows.record_run import RunRecorder
 from flows.settings import Settings
@@ -226,19 +226,19 @@ class World:
         run.is_begun = True
         uri = run.parameters["survey"]
         name = survey_name(uri)
-        is_over = False
+        run.state = Crashed()  # as a worker tells of its child's end, unless the flow ends itself
         with dying(dies):
-            self._inspected(uri, name, meanwhile, is_overtaken)
-            is_over = True
-        if not is_over:  # a worker tells of its child's end
-            run.state = Crashed()
+            run.state = self._inspected(uri, name, meanwhile, is_overtaken)
 
-    def _inspected(self, uri: str, name: str, meanwhile: str | None, is_overtaken: bool) -> None:
+    def _inspected(self, uri: str, name: str, meanwhile: str | None, is_overtaken: bool) -> Any:
+        """The state in which Prefect's flow ends."""
         upload = self.inbox.upload(name)
         if upload is None:
-            return
+            return Completed()
         settings = self.inbox.rules.settings
-        log = begun_log(self.inbox.results, results_folder(name), survey=uri, content=upload.content, settings=settings)
+        log = begun_log(
+            self.inbox.results, results_folder(name), survey=uri, content=upload.content, settings=settings,
+        )  # fmt: skip
         try:
             kind = self.kinds[upload.content]
             if kind == BAD:
@@ -255,6 +255,8 @@ class World:
             log.published(run_key)
         except SpanscanError as error:
             log.ended_by(error)
+            return Failed()
+        return Completed()
 
     def _write_run(self, name: str, run_key: str) -> None:
         files = OutputFiles(self.inbox.results_of(name).child(f"runs/{run_key}"))

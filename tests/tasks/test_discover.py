@@ -15,6 +15,7 @@ from segmentation.records import Survey
 from tasks.discover import ACCEPT, REJECT, CheckReport, InputRules, check, discover
 from tasks.s3_client import s3_client
 from tasks.s3_server import EmbeddedS3
+from tasks.slugs import survey_folder
 from tasks.staging import staged
 from tasks.storage import open_storage
 from tasks.survey_rejected import SurveyRejected
@@ -81,7 +82,7 @@ def test_a_survey_has_its_rasters_in_order_pinned_and_staged(place: Place) -> No
         write_raster(place.folder / name)
     (place.folder / "structures.geojson").write_text(STRUCTURES)
     survey = place.discover()
-    assert survey.id == "bridge-7"
+    assert survey.id == survey_folder("Bridge 7")
     assert [r.name for r in survey.rasters] == ["a +%#é.TIFF", "b.tif"]
     assert [r.slug for r in survey.rasters] == ["a-e", "b"]
     assert [s.id for s in survey.structures] == ["P1"]
@@ -240,7 +241,7 @@ def test_one_raster_is_a_survey(place: Place) -> None:
     write_raster(place.folder / "Deck A.tif")
     write_raster(place.folder / "other.tif", transform=UTM_PLACE)
     survey = discover(f"{place.address().rstrip('/')}/Deck A.tif", rules=place.rules(), skip_rejected=False)
-    assert (survey.id, [r.name for r in survey.rasters]) == ("deck-a", ["Deck A.tif"])
+    assert (survey.id, [r.name for r in survey.rasters]) == (survey_folder("Deck A"), ["Deck A.tif"])
 
 
 def test_a_name_over_two_lines_is_refused_in_one_line_and_the_good_one_beside_it_taken(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -23,7 +24,14 @@ def results(tmp_path: Path) -> Storage:
 
 def begun(results: Storage, *, settings: str = "s", beat_s: float = 60) -> AbstractContextManager[RunLog]:
     root = open_storage(str(Path(results.uri("")).parent), endpoint_url=None, region=None)
-    return run_log(root, "bridge", survey="/in/bridge/", content=CONTENT, settings=settings, beat_s=beat_s)
+    return run_log(
+        root,
+        "bridge",
+        survey="/in/bridge/",
+        content=CONTENT,
+        settings=settings,
+        beat_s=beat_s,
+    )
 
 
 def run(results: Storage, error: BaseException | None = None, *, settings: str = "s") -> DatedRecord:
@@ -89,6 +97,27 @@ def test_failures_are_counted_but_interruptions_are_not(results: Storage) -> Non
     crashed = run(results, ZeroDivisionError("x")).record
     assert (crashed.code, crashed.attempt, crashed.failures_so_far) == ("E_UNEXPECTED", 3, 2)
     assert run(results, settings="other").record.attempt == 1
+
+
+def test_what_a_killed_process_left_half_written_is_gone_when_a_run_begins_a_day_later(results: Storage) -> None:
+    survey = Path(results.uri(""))
+    root = survey.parent
+    places = [
+        root, survey, survey / "uploads", survey / "comparisons/x", root / ".published/bridge/0123", survey / "runs/1",
+        root / ".published/other", root / "other",
+    ]  # fmt: skip
+    yesterday = time.time() - 90_000
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, written_at in (("old", yesterday), ("new", time.time())):
+            path = place / f".spanscan-{name}.tmp"
+            path.touch()
+            os.utime(path, (written_at, written_at))
+        (place / "kept.json").touch()
+        os.utime(place / "kept.json", (yesterday, yesterday))
+    run(results)
+    assert [(place / ".spanscan-old.tmp").exists() for place in places] == [False] * 5 + [True] * 3
+    assert all((place / ".spanscan-new.tmp").exists() and (place / "kept.json").exists() for place in places)
 
 
 def test_a_run_that_is_out_of_time_has_failed_and_was_not_interrupted(results: Storage) -> None:
