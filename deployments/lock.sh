@@ -37,3 +37,6 @@ compile "${common[@]}" "${without_others[@]}" -o deployments/torch-cuda.lock "$@
     done
     echo
 } >deployments/torch-cpu.lock
+
+# Where the constraints lay for a moment is nobody's business.
+sed -i '/^ *#   -c .*all\.lock$/d' deployments/requirements.lock deployments/torch-cuda.lock

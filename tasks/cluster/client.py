@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import dask
 from distributed import Client, LocalCluster
+from threadpoolctl import threadpool_limits
 
 from segmentation.errors import RunFailed
 from tasks.allocator import share_one_arena
@@ -57,6 +58,8 @@ def dask_client(*, scheduler: str | None, workers: int, worker_wait_s: float = 6
         share_one_arena()
         with (
             dask.config.set(_QUIET),
+            # Each block has a thread; those of BLAS would wait for each other, at full load.
+            threadpool_limits(limits=1, user_api="blas"),
             _local_cluster(workers) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
