@@ -34,7 +34,7 @@ from flows.uploads import survey_name
 from segmentation.inference.devices import held_device_bytes
 from tasks.allocator import peak_rss_bytes
 from tasks.report.pictures import Picture
-from tasks.slugs import slug
+from tasks.slugs import survey_folder
 
 log = logging.getLogger("spanscan.inspect")
 
@@ -48,7 +48,7 @@ class RunBoard:
     def __init__(self, survey: str, *, every_s: float, metrics_file: Path | None) -> None:
         self.survey = survey
         self.in_prefect = FlowRunContext.get() is not None
-        self._key = slug(survey, fallback="survey")
+        self._key = survey_folder(survey)
         self._every_s = every_s
         self._metrics_file = metrics_file
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()

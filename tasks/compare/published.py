@@ -15,7 +15,7 @@ from segmentation.georeference import Georeference, metres_per_unit_of_local_crs
 from segmentation.records import SourceObject
 from tasks.mask_store import MaskStore
 from tasks.publish_pointer import MANIFEST, POINTER
-from tasks.slugs import unique_slugs
+from tasks.slugs import survey_folder, unique_slugs
 from tasks.storage import Storage, open_storage, printable
 
 _DEFECTS = re.compile(rb'\n "defects": \[.*?\n \](?=,\n|\n\})', re.DOTALL)
@@ -121,14 +121,14 @@ class PublishedRun:
 
 
 def open_run(address: str, *, results: str, endpoint_url: str | None, region: str | None) -> PublishedRun:
-    """A published run by its address, its survey's address, or the survey's id below `results`.
+    """A published run by its address, its survey's address, or the survey's id or its upload's name below `results`.
 
     Raises InputRejected E_NO_RUN where there is none.
     """
     tried = []
     candidates = [address]
     if "/" not in address and "\\" not in address:
-        candidates.append(f"{results.rstrip('/')}/{address}")
+        candidates += [f"{results.rstrip('/')}/{name}" for name in dict.fromkeys((address, survey_folder(address)))]
     for candidate in candidates:
         storage = open_storage(candidate, endpoint_url=endpoint_url, region=region)
         tried.append(storage.uri(""))
