@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from flows.settings import Settings
-from segmentation.errors import SpanscanError, UsageError
+from segmentation.errors import RunFailed, SpanscanError, UsageError
 
 app = typer.Typer(
     name="spanscan",
@@ -59,8 +59,8 @@ def command(function: Callable[..., None]) -> None:
             raise typer.Exit(130) from None
         except typer.Exit:
             raise
-        except Exception:  # the last line of defence: a user gets one line, a developer the file
-            sys.stderr.write(_unexpected() + "\n")
+        except Exception as error:  # the last line of defence: a user gets one line, a developer the file
+            sys.stderr.write((_prefect_gone(error) or _unexpected()) + "\n")
             raise typer.Exit(4) from None
 
     app.command()(guarded)
@@ -104,6 +104,18 @@ def _tell(error: SpanscanError) -> None:
     rejected = getattr(error, "rejected", ())
     lines = [r.message for r in rejected] or [str(error)]
     sys.stderr.write("".join(f"spanscan: {line}\n" for line in lines))
+
+
+def _prefect_gone(error: Exception) -> str | None:
+    """What to tell of a Prefect server that does not answer, or no more; None for another error."""
+    import httpx  # late: most commands speak to nobody
+
+    if not isinstance(error, httpx.TransportError) and not isinstance(error.__cause__, httpx.TransportError):
+        return None
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    cause = f"Prefect's server must answer while a flow runs, got {what}"
+    remedy = "mend PREFECT_API_URL or bring the server back, and give the same command again: finished blocks are kept"
+    return f"spanscan: {RunFailed('E_PREFECT', 'Prefect server', cause, remedy)}"
 
 
 def _unexpected() -> str:

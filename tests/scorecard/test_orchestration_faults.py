@@ -149,7 +149,9 @@ def test_13_prefect_away_for_good_ends_a_run_in_bounded_time_and_its_work_is_kep
         process.kill()
     finished = {path: path.stat().st_mtime_ns for path in blocks.glob("*/blocks/*/*.json")}
     assert finished
-    assert process.returncode in (0, 4), (tmp_path / "told").read_text()
+    told = (tmp_path / "told").read_text()
+    assert process.returncode in (0, 4), told
+    assert process.returncode == 0 or "spanscan: Prefect server: E_PREFECT" in told, told
     with server.running():
         environment = {**server.environment, **settings}
         again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
