@@ -109,6 +109,8 @@ def test_a_stale_tab_is_told_who_was_first_and_loses_nothing(begin: Begin, revie
     log.refresh()
     assert [(d.verdict, d.reviewer) for d in log.history(first)] == [("accept", "Ada")]
     two.page.click("#reject")
+    # One is looked at already, by Ada: that Ben's decision is saved shows when his page goes on.
+    expect(two.page.locator("#sheet")).not_to_have_attribute("data-id", first)
     looked_at(two.page, 1, len(reviewed.defects))
     log.refresh()
     assert [(d.verdict, d.reviewer, d.comment) for d in log.history(first)] == [
