@@ -26,6 +26,8 @@ MOST_PICTURES: Final = 300
 """Beyond this number each would be a few pixels."""
 _CONTROL_PX: Final = 24
 """Picture pixels between the points whose place in the raster is computed; between them it is interpolated."""
+_STRIP_PX: Final = 128
+"""Rows of a picture whose places are held at a time."""
 _QUALITIES: Final = (76, 62, 48, 34, 20)
 _HATCH_PX: Final = 8
 
@@ -65,6 +67,24 @@ class _Grid:
         return self.west, south, east, self.north
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the middles of a grid's pixels lie in a raster, between control points that were computed."""
+
+    down: Floats
+    """Weights ``(H, K)`` of the control points above and below each row."""
+    row_col: Floats
+    """Pixel-corner coordinates ``(K, L, 2)`` of the control points."""
+    across: Floats
+    """Weights ``(W, L)`` of the control points on both sides of each column."""
+
+    def of_rows(self, rows: slice) -> Floats:
+        """(row, col) of the raster ``(rows, W, 2)``; negative where the raster's CRS has no such place."""
+        places = np.stack([self.down[rows] @ self.row_col[..., axis] @ self.across.T for axis in (0, 1)], axis=-1)
+        places[~np.isfinite(places).all(axis=-1)] = -1.0
+        return places
+
+
 def map_pictures(
     names: Sequence[str],
     georeferences: Mapping[str, Georeference],
@@ -100,11 +120,8 @@ def _map_picture(
     codes = _codes(pictures.read_mask(name, window, max_side_px=side_px))
     while True:
         grid = _grid(plane, name, georeference, side_px=side_px)
-        places = _places(grid, plane, name, georeference)
-        drawn = _strongest(codes, places / _px_per_pixel(window.shape, codes.shape))
+        drawn, warped = _on_grid(grid, _places(grid, plane, name, georeference), codes, colours, shape=window.shape)
         mask = _uri(_drawn_mask(drawn), lossless=True, quality=40)
-        alpha = np.where(drawn == _OUTSIDE, 0, 255).astype(np.uint8)
-        warped = np.dstack([_interpolated(colours, places / _px_per_pixel(window.shape, colours.shape[:2])), alpha])
         for quality in _QUALITIES:
             imagery = _uri(warped, lossless=False, quality=quality)
             if len(imagery) + len(mask) <= max_bytes:
@@ -126,19 +143,27 @@ def _grid(plane: MapPlane, name: str, georeference: Georeference, *, side_px: in
     return _Grid(west, north, m_per_px, height, width)
 
 
-def _places(grid: _Grid, plane: MapPlane, name: str, georeference: Georeference) -> Floats:
-    """(row, col) of the raster, pixel-corner sense, at the middle of each pixel of the grid: ``(H, W, 2)``.
+def _on_grid(
+    grid: _Grid, places: _Places, codes: Pixels, colours: Pixels, *, shape: tuple[int, int]
+) -> tuple[Pixels, Pixels]:
+    """Codes ``(H, W)`` and RGBA ``(H, W, 4)`` of the grid's pixels, from those read of a raster of `shape`."""
+    drawn = np.empty((grid.height, grid.width), np.uint8)
+    warped = np.empty((grid.height, grid.width, 4), np.uint8)
+    # In strips: a place is 16 bytes, and looking up the four pixels around it takes ten times that.
+    for first in range(0, grid.height, _STRIP_PX):
+        rows = slice(first, first + _STRIP_PX)
+        at = places.of_rows(rows)
+        drawn[rows] = _strongest(codes, at / _px_per_pixel(shape, codes.shape))
+        warped[rows, :, :3] = _interpolated(colours, at / _px_per_pixel(shape, colours.shape[:2]))
+    warped[..., 3] = np.where(drawn == _OUTSIDE, 0, 255)
+    return drawn, warped
 
-    Negative where the raster's CRS has no such place.
-    """
+
+def _places(grid: _Grid, plane: MapPlane, name: str, georeference: Georeference) -> _Places:
     ys, xs = (_control(size) for size in (grid.height, grid.width))
     points = np.stack(np.meshgrid(grid.west + xs * grid.m_per_px, grid.north - ys * grid.m_per_px), axis=-1)
     col_row = plane.pixels_at(name, georeference, points.reshape(-1, 2)).reshape(*points.shape)
-    across = _weights(xs, grid.width)
-    down = _weights(ys, grid.height)
-    places = np.stack([down @ col_row[..., axis] @ across.T for axis in (1, 0)], axis=-1)
-    places[~np.isfinite(places).all(axis=-1)] = -1.0
-    return places
+    return _Places(_weights(ys, grid.height), col_row[..., ::-1], _weights(xs, grid.width))
 
 
 def _control(size_px: int) -> Floats:
