@@ -25,20 +25,30 @@ def in_bands(blocks: Sequence[Block]) -> tuple[Block, ...]:
 
 
 def strips(blocks: Sequence[Block], *, consumers: int) -> tuple[tuple[Block, ...], ...]:
-    """Cut blocks that are in order into strips, one work item each: at least four for each consumer where possible.
+    """Cut blocks that are in order into strips, one work item each: long ones first, short ones at the end.
 
-    Blocks too few for that go in pairs where pairs share out evenly, since alone no block is read while another is
-    inferred. Strips never cross a gap of finished blocks or the end of a band, since nothing is shared across it.
+    Strips shorten as less is left, so that no consumer waits long for the last one. They end in pairs where pairs
+    share out evenly, since alone no block is read while another is inferred. Strips never cross a gap of finished
+    blocks or the end of a band, since nothing is shared across it.
     """
     fewest = 1 if len(blocks) % (2 * consumers) else 2
-    length = max(fewest, min(MOST_BLOCKS, len(blocks) // (4 * consumers)))
     cut: list[list[Block]] = []
-    for block in blocks:
+    length = 0
+    for done, block in enumerate(blocks):
         if cut and len(cut[-1]) < length and _are_neighbours(cut[-1][-1], block):
             cut[-1].append(block)
         else:
+            length = _length(len(blocks) - done, consumers=consumers, fewest=fewest)
             cut.append([block])
     return tuple(tuple(strip) for strip in cut)
+
+
+def _length(left: int, *, consumers: int, fewest: int) -> int:
+    """Blocks of the next strip: so many that each consumer still gets another one like it."""
+    for length in (MOST_BLOCKS, 2):
+        if left >= 2 * length * consumers:
+            return length
+    return fewest
 
 
 def _are_neighbours(one: Block, other: Block) -> bool:
