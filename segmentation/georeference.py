@@ -6,7 +6,7 @@ raster's own units: web-mercator at 60° N is off by 2.00, US survey feet by 3.2
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import cos, hypot, radians, sin, sqrt
+from math import hypot, pi, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -111,26 +111,39 @@ class Georeference:
     def lonlat_from_pixel(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
         """WGS 84 (longitude, latitude) of pixel-corner coordinates; raises ValueError for a local frame."""
         xs, ys = self.crs_from_pixel(rows, cols)
-        lon, lat = _to_wgs84(self._earth_crs()).transform(xs, ys)
-        return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+        lon, lat = (np.asarray(v, np.float64) for v in _to_wgs84(self._earth_crs()).transform(xs, ys))
+        # Rasters in degrees go on beyond the antimeridian, or count from 0 to 360.
+        return np.where(np.abs(lon) > 180, lon - 360 * np.round(lon / 360), lon), lat
 
     def pixel_from_lonlat(self, lons: Floats, lats: Floats) -> tuple[Floats, Floats]:
-        """(rows, cols) in pixel-corner coordinates of WGS 84 points; raises ValueError for a local frame."""
-        xs, ys = _from_wgs84(self._earth_crs()).transform(lons, lats)
-        return self.pixel_from_crs(np.asarray(xs, np.float64), np.asarray(ys, np.float64))
+        """(rows, cols) in pixel-corner coordinates of WGS 84 points; raises ValueError for a local frame.
+
+        Of the places that a longitude has in a raster in degrees, the one nearest to its middle.
+        """
+        xs, ys = (np.asarray(v, np.float64) for v in _from_wgs84(self._earth_crs()).transform(lons, lats))
+        turn = _full_turn(self._earth_crs())
+        if turn is not None and np.isfinite(xs).any():
+            middle, _ = self.crs_from_pixel(np.array(self.height / 2), np.array(self.width / 2))
+            turns = np.round((middle - xs) / turn)
+            xs = np.where(turns == 0, xs, xs + turn * turns)
+        return self.pixel_from_crs(xs, ys)
 
     def scale_at(self, row: float, col: float) -> PixelScale:
-        """Scale of the pixel at (row, col), from a central difference over 32 pixels."""
+        """Scale of the pixel at (row, col), from a central difference over 32 pixels.
+
+        North and east are those of (row, col): near a pole they are others 16 pixels away.
+        """
         if self.metres_per_unit is not None:
             a, b, _, d, e, _ = (v * self.metres_per_unit for v in self.transform)
             return PixelScale(a, b, d, e)
         rows = np.array([row, row, row - _HALF_STEP_PX, row + _HALF_STEP_PX])
         cols = np.array([col - _HALF_STEP_PX, col + _HALF_STEP_PX, col, col])
-        lon, lat = self.lonlat_from_pixel(rows, cols)
-        per_col = _east_north_m(lon[0], lat[0], lon[1], lat[1])
-        per_row = _east_north_m(lon[2], lat[2], lon[3], lat[3])
+        lon, lat = self.lonlat_from_pixel(np.append(rows, row), np.append(cols, col))
+        east_m, north_m = _east_north_m(lon[4], lat[4], lon[:4], lat[:4])
+        per_col = east_m[1] - east_m[0], north_m[1] - north_m[0]
+        per_row = east_m[3] - east_m[2], north_m[3] - north_m[2]
         step = 2 * _HALF_STEP_PX
-        return PixelScale(per_col[0] / step, per_row[0] / step, per_col[1] / step, per_row[1] / step)
+        return PixelScale(*(float(v) / step for v in (per_col[0], per_row[0], per_col[1], per_row[1])))
 
     def centre_scale(self) -> PixelScale:
         """Scale at the middle of the raster: the GSD that is stated for it."""
@@ -163,6 +176,15 @@ def _from_wgs84(crs_wkt: str) -> Transformer:
     return Transformer.from_crs("EPSG:4326", crs_wkt, always_xy=True)
 
 
-def _east_north_m(lon0: float, lat0: float, lon1: float, lat1: float) -> tuple[float, float]:
-    azimuth_deg, _, distance_m = _WGS84.inv(lon0, lat0, lon1, lat1)
-    return distance_m * sin(radians(azimuth_deg)), distance_m * cos(radians(azimuth_deg))
+@lru_cache(maxsize=64)
+def _full_turn(crs_wkt: str) -> float | None:
+    """360° in units of a geographic CRS; None for others, whose projection sees to it."""
+    crs = CRS.from_wkt(crs_wkt)
+    return 2 * pi / crs.axis_info[0].unit_conversion_factor if crs.is_geographic else None
+
+
+def _east_north_m(lon: float, lat: float, lons: Floats, lats: Floats) -> tuple[Floats, Floats]:
+    """Metres to the east and to the north from one place to others, by the azimuths at that one."""
+    from_lons, from_lats = np.full_like(lons, lon), np.full_like(lats, lat)
+    azimuths_deg, _, distances_m = _WGS84.inv(from_lons, from_lats, lons, lats)
+    return distances_m * np.sin(np.radians(azimuths_deg)), distances_m * np.cos(np.radians(azimuths_deg))

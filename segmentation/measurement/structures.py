@@ -180,12 +180,10 @@ def _near(footprints: Geometries, georeference: Georeference) -> Bools:
         return np.ones(footprints.size, np.bool_)
     margin = 0.05 * span + 1e-6
     west, south, east, north = shapely.bounds(footprints).T
-    near: Bools = (
-        (east >= lons.min() - margin)
-        & (west <= lons.max() + margin)
-        & (north >= lats.min() - margin)
-        & (south <= lats.max() + margin)
-    )
+    # The antimeridian is one line with two longitudes, and a raster on one side of it ends beside footprints on both.
+    reach = (lons.min() - margin, lons.max() + margin)
+    meets = [(east >= reach[0] + turn) & (west <= reach[1] + turn) for turn in (-360, 0, 360)]
+    near: Bools = np.logical_or.reduce(meets) & (north >= lats.min() - margin) & (south <= lats.max() + margin)
     return near
 
 
@@ -197,6 +195,11 @@ def _moved(footprints: Geometries, georeference: Georeference) -> Geometries:
         return np.stack([cols, rows], 1)
 
     placed: Geometries = np.asarray(shapely.transform(shapely.segmentize(footprints, _EDGE_STEP_DEG), to_pixels))
+    # Parts on either side of the antimeridian are one footprint, and share an edge in pixels.
+    for at in np.flatnonzero(~shapely.is_valid(placed)):
+        parts = shapely.get_parts(placed[at])
+        if len(parts) > 1 and shapely.is_valid(parts).all():
+            placed[at] = shapely.union_all(parts)
     coordinates, owner = shapely.get_coordinates(placed, return_index=True)
     lost = np.unique(owner[~np.isfinite(coordinates).all(axis=1)])
     placed[lost] = Polygon()

@@ -77,3 +77,13 @@ def test_a_patch_has_its_area(case: Case) -> None:
     away = ground_of(scale, rows, cols) - np.array(centre_of(scale, (SIDE_PX, SIDE_PX)))
     result = measure_rust(np.hypot(away[..., 0], away[..., 1]) <= RADIUS_M, scale=scale, origin=(0, 0))
     assert result.area_m2 == pytest.approx(np.pi * RADIUS_M**2, rel=0.01)
+
+
+@pytest.mark.parametrize("away_m", [(0.0, 0.0), (0.2, -0.3), (5.0, 3.0), (-100.0, 80.0)])
+def test_a_pixel_has_its_size_at_the_pole_too(away_m: tuple[float, float]) -> None:
+    """Symptom: 0 mm. Cause: north was taken 16 pixels away, where over the pole it points elsewhere."""
+    x, y = away_m
+    place = Georeference(400, 600, (0.002, 0.0, x - 0.6, 0.0, -0.002, y + 0.4), CRS.from_epsg(3413).to_wkt())
+    scale = place.centre_scale()
+    at_pole = 0.002 / 0.969858  # scale factor of the polar stereographic projection that is true at 70° north
+    assert (scale.gsd_x_m, scale.gsd_y_m, scale.gsd_m) == pytest.approx((at_pole, at_pole, at_pole), rel=1e-5)

@@ -15,6 +15,7 @@ from segmentation.georeference import Georeference
 from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
 from segmentation.records import Structure
 from segmentation.windows import Window
+from tasks.layers.geometry import cut_at_antimeridian
 
 GSD = 0.01
 C, S = cos(radians(30)) * GSD, sin(radians(30)) * GSD
@@ -196,3 +197,33 @@ def test_a_footprint_that_only_touches_the_raster_or_lies_over_the_date_line_is_
     found = StructureIndex((far, corner), place, raster_name="a.tif").indices(WHOLE)
     assert set(np.unique(found[:10, :10])) == {1}
     assert np.count_nonzero(found == 1) == pytest.approx(100, abs=20)
+
+
+DATE_LINE = {
+    "degrees that go on beyond 180": (4326, (1e-7, 0.0, 179.99998, 0.0, -1e-7, -17.0)),
+    "degrees that begin before -180": (4326, (1e-7, 0.0, -180.00002, 0.0, -1e-7, -17.0)),
+    "a projection that knows nothing of it": (32660, (0.01, 0.0, 819449.6, 0.0, -0.01, -1882000.3)),
+}
+
+
+@pytest.mark.parametrize(("epsg", "transform"), DATE_LINE.values(), ids=DATE_LINE)
+def test_a_footprint_cut_at_the_antimeridian_holds_its_pixels_on_both_sides(
+    epsg: int, transform: tuple[float, float, float, float, float, float]
+) -> None:
+    place = Georeference(300, 400, transform, CRS.from_epsg(epsg).to_wkt())
+    truth = box(50, 40, 350, 260)
+    lonlat = shapely.transform(truth, lambda p: np.stack(place.lonlat_from_pixel(p[:, 1], p[:, 0]), axis=1))
+    cut = cut_at_antimeridian(lonlat)
+    assert isinstance(cut, MultiPolygon)
+    assert shapely.bounds(cut)[2] - shapely.bounds(cut)[0] == pytest.approx(360)
+    split = Structure("A", "A", "a", "deck", "concrete", cut)
+    found = StructureIndex((split,), place, raster_name="a.tif").indices(WHOLE)
+    assert np.count_nonzero((found == 0) != (by_pixel_centre([truth]) == 0)) <= 2
+
+
+@pytest.mark.parametrize("lon", [-170.0, 190.0])
+def test_a_raster_counted_from_0_to_360_holds_the_structures_of_its_place(lon: float) -> None:
+    place = Georeference(300, 400, (1e-7, 0.0, lon, 0.0, -1e-7, 47.0), CRS.from_epsg(4326).to_wkt())
+    one = Structure("A", "A", "a", "deck", "concrete", box(-170.0 + 1e-6, 47.0 - 2e-6, -170.0 + 3e-6, 47.0 - 1e-6))
+    found = StructureIndex((one,), place, raster_name="a.tif").indices(WHOLE)
+    assert np.count_nonzero(found == 0) == pytest.approx(200, abs=20)
