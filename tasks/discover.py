@@ -15,7 +15,7 @@ from tasks.raster_checker import RasterChecker, raster_checker
 from tasks.slugs import unique_slugs
 from tasks.staging import pin_and_stage
 from tasks.storage import ObjectInfo, check_key, printable
-from tasks.structures_file import read_structures, structures_of_rasters
+from tasks.structures_file import overlap_warnings, read_structures, structures_of_rasters
 from tasks.survey_content import content_of
 from tasks.survey_files import STRUCTURES_NAME, SurveyFiles, find_survey_files
 from tasks.survey_rejected import SurveyRejected, rejected_input
@@ -117,7 +117,12 @@ def discover(survey_uri: str, *, rules: InputRules, skip_rejected: bool) -> Surv
         captured_at=files.manifest.captured_at,
         operator=files.manifest.operator,
         rejected=tuple(rejected),
-        warnings=(*files.warnings, *skipped, *(line for one in opened for line in one.checked.warnings)),
+        warnings=(
+            *files.warnings,
+            *skipped,
+            *overlap_warnings(structures),
+            *(line for one in opened for line in one.checked.warnings),
+        ),
         content=content_of(files.listed),
     )
 
@@ -137,7 +142,7 @@ def check(survey_uri: str, *, rules: InputRules) -> CheckReport:
     verdicts = {
         name: RasterVerdict(one.name, REJECT, one.code, one.message) for name in files.absent for one in [_absent(name)]
     }
-    warnings = list(files.warnings)
+    warnings = [*files.warnings, *overlap_warnings(structures)]
     with raster_checker(rules.limits) as checker:
         for found in files.rasters:
             name = printable(found.key)

@@ -23,7 +23,7 @@ from tasks.report_settings import ReportSettings
 from tasks.single_file import pinned_file
 from tasks.slugs import slug
 from tasks.storage import printable
-from tasks.structures_file import read_structures, structures_of_rasters
+from tasks.structures_file import overlap_warnings, read_structures, structures_of_rasters
 
 _COPY_BYTES_PER_PX = 16
 """Values and flags as read, classes and probabilities, their shards as arrays and encoded."""
@@ -143,6 +143,7 @@ def discover_mask(request: MaskRequest, rules: InputRules) -> tuple[Survey, Mask
             *checked.warnings,
             *warnings,
             *besides,
+            *overlap_warnings(structures),
         ),
     )
     return survey, MaskInput(source, request.single, probability)

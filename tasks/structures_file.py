@@ -20,6 +20,7 @@ from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from segmentation.errors import InputRejected
+from segmentation.measurement.structures import shares_under_earlier
 from segmentation.records import RasterInput, Structure
 from tasks.input_limits import InputLimits
 from tasks.json_document import LONGEST_TEXT, clean_text, parse_json
@@ -32,6 +33,10 @@ _TEXTS = ("id", "name", "kind", "material", "component_of")
 _UNKNOWN = "unknown"
 _AS_GEOJSON = "write it as GeoJSON in WGS 84 (RFC 7946)"
 _WIDEST_STEP_DEG = 180.0
+_TELLING_SHARE = 0.01
+"""Neighbours drawn by hand share a little along their borders."""
+_MOST_NAMED = 3
+_LONGEST_NAMED = 60
 
 
 class _UnusableError(Exception):
@@ -84,6 +89,20 @@ def structures_of_rasters(rasters: Sequence[RasterInput], *, taken: Sequence[Str
             )
         )
     return tuple(structures)
+
+
+def overlap_warnings(structures: Sequence[Structure]) -> tuple[str, ...]:
+    """Which structures lie so far under others that their coverage shows it, in one sentence; the worst by name."""
+    shares = {own_id: share for own_id, share in shares_under_earlier(structures).items() if share >= _TELLING_SHARE}
+    if not shares:
+        return ()
+    worst = sorted(shares, key=lambda own_id: -shares[own_id])[:_MOST_NAMED]
+    named = [f"{shares[own_id]:.0%} of {own_id[:_LONGEST_NAMED]}" for own_id in worst]
+    more = [f"part of {len(shares) - len(worst)} more"] if len(shares) > len(worst) else []
+    return (
+        f"footprints overlap: {', '.join([*named, *more])} under structures that stand before in the file; what lies "
+        "there counts for the first alone and is no inspected ground of the others",
+    )
 
 
 def _features(document: Any, name: str) -> list[dict[str, Any]]:

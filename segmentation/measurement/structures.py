@@ -14,6 +14,7 @@ import shapely
 from affine import Affine
 from pyproj import Geod
 from rasterio.features import rasterize
+from shapely import STRtree
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import LinearRing
@@ -134,6 +135,27 @@ def footprint_area_m2(structure: Structure, *, georeference: Georeference | None
         # pyproj signs the area of a ring by its direction, which a file may give either way.
         total += _ring_area_m2(part.exterior) - sum(_ring_area_m2(hole) for hole in part.interiors)
     return total
+
+
+def shares_under_earlier(structures: Sequence[Structure]) -> dict[str, float]:
+    """Share of each footprint that lies under those of structures before it, where there is any, by the structure's id.
+
+    What is there counts for them alone.
+    """
+    own = [s for s in structures if s.problem is None and s.footprint is not None and s.component_of is None]
+    footprints = np.array([s.footprint for s in own], np.object_)
+    if footprints.size == 0:
+        return {}
+    later, earlier = STRtree(footprints).query(footprints, predicate="intersects")
+    later, earlier = later[earlier < later], earlier[earlier < later]
+    covered = shapely.intersection(footprints[later], footprints[earlier])
+    later, covered = later[shapely.area(covered) > 0], covered[shapely.area(covered) > 0]
+    order = np.argsort(later, kind="stable")
+    numbers, starts = np.unique(later[order], return_index=True)
+    shares: dict[str, float] = {}
+    for number, parts in zip(numbers, np.split(covered[order], starts[1:]), strict=bool(numbers.size)):
+        shares[own[number].id] = float(shapely.union_all(parts).area / footprints[number].area)
+    return shares
 
 
 def _ring_area_m2(ring: LinearRing) -> float:

@@ -12,7 +12,7 @@ from pyproj import Transformer
 from segmentation.errors import InputRejected
 from segmentation.records import Structure
 from tasks.slugs import unique_slugs
-from tasks.structures_file import read_structures
+from tasks.structures_file import overlap_warnings, read_structures
 from tests.tasks.surveys import LIMITS
 
 SQUARE = [[-92.0, 46.0], [-91.9, 46.0], [-91.9, 46.1], [-92.0, 46.1], [-92.0, 46.0]]
@@ -171,6 +171,16 @@ def test_an_unusable_footprint_is_a_problem_of_its_own_structure_only(case: Unus
     assert bad.footprint is None
     assert other == replace(read(collection(good))[0])
     assert other.problem is None
+
+
+def test_footprints_under_others_are_told_of_and_neighbours_are_not() -> None:
+    def shifted(own_id: str, by_deg: float) -> dict[str, Any]:
+        return feature(polygon([[lon + by_deg, lat] for lon, lat in SQUARE]), id=own_id)
+
+    apart = [shifted("A", 0.0), shifted("B", 0.1), shifted("C", 0.1995)]
+    assert overlap_warnings(read(collection(*apart))) == ()
+    (said,) = overlap_warnings(read(collection(*apart, *(shifted(f"D{k}", 0.01 * k) for k in range(5)))))
+    assert said.startswith("footprints overlap: 100% of D0, 100% of D1, 100% of D2, part of 2 more under structures")
 
 
 def test_a_component_names_its_structure_and_takes_its_material_where_it_has_none() -> None:

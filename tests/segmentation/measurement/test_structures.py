@@ -1,5 +1,6 @@
 """Each pixel of a raster belongs to one structure or to none."""
 
+from dataclasses import replace
 from math import cos, radians, sin
 
 import numpy as np
@@ -12,7 +13,7 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from segmentation.classes import NODATA, NOT_INSPECTED
 from segmentation.georeference import Georeference
-from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
+from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2, shares_under_earlier
 from segmentation.records import Structure
 from segmentation.windows import Window
 from tasks.layers.geometry import cut_at_antimeridian
@@ -106,6 +107,22 @@ def test_the_window_of_a_footprint_holds_all_its_pixels() -> None:
     inside = index.indices(WHOLE) == 0
     assert inside[window.slices()].sum() == inside.sum() > 0
     assert window.clip(300, 400) == window
+
+
+def test_what_of_a_footprint_counts_for_those_before_it_is_known() -> None:
+    one, two = structure("A", box(0, 0, 100, 100)), structure("B", box(50, 0, 150, 100))
+    under_both = structure("C", box(60, 50, 160, 150))
+    beside, whole = structure("D", box(100, -100, 200, 0)), structure("E", box(10, 10, 20, 20))
+    part = replace(structure("F", box(0, 0, 50, 50)), component_of="A")
+    shares = shares_under_earlier([one, two, under_both, beside, whole, part, structure("G", None, problem="none")])
+    told = {own_id: share for own_id, share in shares.items() if share > 1e-6}
+    assert told == pytest.approx({"B": 0.5, "C": 0.45, "E": 1.0}, abs=1e-6)
+
+
+def test_footprints_side_by_side_are_under_no_other() -> None:
+    row = [structure(f"S{k}", box(k * 10, 0, k * 10 + 10, 300)) for k in range(40)]
+    assert all(share < 1e-6 for share in shares_under_earlier(row).values())
+    assert shares_under_earlier([]) == {}
 
 
 def test_areas_are_geodesic_with_holes_and_parts() -> None:
