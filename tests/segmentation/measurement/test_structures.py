@@ -125,6 +125,15 @@ def test_footprints_side_by_side_are_under_no_other() -> None:
     assert shares_under_earlier([]) == {}
 
 
+def test_what_a_hostile_file_hides_is_not_sought_to_the_end() -> None:
+    """A few thousand combs, each crossing all others, would take days: a pair costs the product of its vertices."""
+    steps = np.repeat(np.linspace(0, 100, 100), 2)
+    teeth = np.tile([5.0, 95.0, 95.0, 5.0], 50)
+    combs = [Polygon(np.column_stack(ends)) for ends in ((steps, teeth), (teeth, steps))]
+    many = [structure(f"S{k}", combs[k % 2]) for k in range(200)]
+    assert len(shares_under_earlier(many)) < 20
+
+
 def test_areas_are_geodesic_with_holes_and_parts() -> None:
     ring = Polygon(box(10, 10, 210, 210).exterior.coords, [box(60, 60, 110, 110).exterior.coords])
     both = MultiPolygon([ring, box(250, 10, 350, 110)])
