@@ -58,9 +58,9 @@ def test_a_header_with_any_bytes_changed_is_read_or_refused_at_once(
     for at, value in changes:
         data[at] = value
     (folder / "changed.tif").write_bytes(data[:keep])
-    start_s = time.monotonic()
+    start_s = time.process_time()
     read_all(folder / "changed.tif")
-    assert time.monotonic() - start_s < 2
+    assert time.process_time() - start_s < 2, "no loop over what the header declares"
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
