@@ -11,6 +11,7 @@ from tests.servers.fixtures import any_bucket, any_s3, ministack_server, moto_se
 # Here and nowhere else: imported into two folders a fixture is two, each with a server of its own, and a process that a
 # test starts would speak to another server than the test does.
 from tests.servers.prefect import home, prefect, sample  # noqa: F401
+from tests.servers.small_disk import disk  # noqa: F401
 
 # No deadline: on a shared machine the time of one example says nothing. `--hypothesis-profile long` looks harder.
 settings.register_profile("quick", deadline=None, max_examples=40)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import typst
@@ -12,6 +11,7 @@ import typst
 from segmentation.errors import RunFailed
 from tasks.report.document import StructureReport
 from tasks.report.pdf_data import PdfData, pdf_data
+from tasks.storage_local import scratch_folder
 
 _TEMPLATES: Final = ("structure.typ", "parts.typ", "charts.typ")
 _STANDARD: Final = "ua-1"
@@ -24,7 +24,7 @@ def structure_pdf(report: StructureReport) -> bytes:
     """The report as an A4 PDF (PDF/UA-1: tagged, with alternative texts, headings as bookmarks).
 
     The same record gives the same bytes on every machine, unless a name holds characters that only the machine's own
-    fonts have. May run in several threads at once. Raises RunFailed (E_PDF) where the report cannot be set.
+    fonts have. May run in several threads at once. Raises RunFailed E_PDF where the report cannot be set, E_DISK_FULL.
     """
     return set_as_pdf(pdf_data(report), _TEMPLATES, subject=report.title)
 
@@ -32,8 +32,8 @@ def structure_pdf(report: StructureReport) -> bytes:
 def set_as_pdf(data: PdfData, templates: Sequence[str], *, subject: str) -> bytes:
     """What `templates` make of the data, the first of them being the document: see `structure_pdf`."""
     try:
-        with TemporaryDirectory(prefix="spanscan-pdf-") as folder:
-            return _compile(data, templates, Path(folder))
+        with scratch_folder("spanscan-pdf-") as folder:
+            return _compile(data, templates, folder)
     except (typst.TypstError, OSError) as error:
         cause = getattr(error, "message", None) or str(error)
         raise RunFailed(

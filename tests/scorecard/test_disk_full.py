@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,43 +11,18 @@ from tests.scorecard.forked_runs import run
 from tests.scorecard.killed_surveys import SURVEY, Place
 from tests.scorecard.killed_worlds import World
 from tests.scorecard.readers import Reader, published_now
+from tests.servers.small_disk import PAGE_BYTES, leave_free
 
 pytestmark = pytest.mark.slow
 
-DISK_BYTES = 12 << 20
-PAGE_BYTES = 4096
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
 """Of what a run needs in all, how much its next attempt finds, with what those before have left."""
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting a small disk is not allowed here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def used_bytes(disk: Path) -> int:
     """What lies on a disk beside what fills it."""
     filler = disk / "filler"
     return shutil.disk_usage(disk).used - (filler.stat().st_size if filler.exists() else 0)
-
-
-def leave_free(disk: Path, free_bytes: int) -> None:
-    """Fill a disk but for so many bytes."""
-    filler = disk / "filler"
-    filler.unlink(missing_ok=True)
-    pages = max(0, shutil.disk_usage(disk).free - free_bytes) // PAGE_BYTES
-    filler.write_bytes(bytes(pages * PAGE_BYTES))
 
 
 def full(place: Place, told: Path) -> str:

@@ -3,12 +3,9 @@
 import hashlib
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +18,11 @@ from tasks.compare.write import write_comparison, written_before
 from tasks.crash_points import CRASH_AT
 from tasks.storage import Storage, open_storage
 from tests.scorecard.forked_runs import ended, forked
+from tests.servers.small_disk import PAGE_BYTES, leave_free
 
 pytestmark = pytest.mark.slow
 
 KILLED = -signal.SIGKILL
-DISK_BYTES = 16 << 20
-PAGE_BYTES = 4096
 UNSAID = ("before_rename:1", "before_rename:4", "after_output_file:3", "before_rename:6", "before_comparison_record")
 """Kills after which nobody may read a comparison; the sixth file is the record."""
 
@@ -110,29 +106,6 @@ def test_a_record_is_the_same_data_whatever_its_structures(undisturbed: dict[str
     record = json.loads(text)
     assert list(record)[-1] == "outputs_sha256"
     assert text.count("\n") <= 12 + 2 * len(record["structures"])
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting a small disk is not allowed here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def leave_free(disk: Path, free_bytes: int) -> None:
-    """Fill a disk but for so many bytes."""
-    filler = disk / "filler"
-    filler.unlink(missing_ok=True)
-    filler.write_bytes(bytes(max(0, shutil.disk_usage(disk).free - free_bytes) // PAGE_BYTES * PAGE_BYTES))
 
 
 @pytest.mark.parametrize("which", ["results", "temporaries"])

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from operator import attrgetter
+from pathlib import Path
 
 import numpy as np
 import pypdfium2
@@ -17,6 +18,7 @@ from tasks.report.document import StructureReport
 from tasks.report.pdf_data import palette, pdf_data
 from tasks.report.severity import NOT_INSPECTED, severity_of
 from tasks.report.structure_pdf import structure_pdf
+from tests.servers.small_disk import PAGE_BYTES, leave_free
 from tests.tasks.report.pdf_pages import (
     all_text,
     clean_report,
@@ -258,6 +260,17 @@ def test_report_that_cannot_be_set_fails_with_a_code_and_a_remedy() -> None:
     assert failure.value.code == "E_PDF"
     assert failure.value.subject == report.title
     assert "spanscan-pdf-" not in str(failure.value)
+
+
+def test_a_full_disk_of_temporaries_is_told_as_such(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: E_PDF, and the advice to leave the PDF out. Cause: what a full disk says was taken for typst's word."""
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    leave_free(disk, PAGE_BYTES)
+    with pytest.raises(RunFailed, match="free some space") as failure:
+        structure_pdf(deck_report())
+    assert failure.value.code == "E_DISK_FULL"
+    (disk / "filler").unlink()
+    assert structure_pdf(deck_report()) == deck_pdf()
 
 
 @pytest.mark.parametrize("state", ["CS1", "CS2", "CS3", "CS4", "not graded"])
