@@ -22,7 +22,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what has changed between two published surveys of the same structures."""
-    from flows.compare_surveys import compare_published
+    from flows.published_comparison import compare_published
     from tasks.compare.page import counts_text, registration_text
 
     settings = settings_of(**overrides(results=results))

@@ -3,8 +3,8 @@
 import logging
 from functools import partial
 
-from flows.compare_surveys import compare_with_previous
 from flows.progress import block_progress
+from flows.published_comparison import compare_with_previous
 from flows.report_stages import write_mask_files, write_run_reports
 from flows.run_board import RunBoard, run_board
 from flows.run_summary import run_summary, survey_picture

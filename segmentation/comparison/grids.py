@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import floor
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,10 @@ from skimage.transform import warp
 
 from segmentation.comparison.local_shifts import Picture
 from segmentation.comparison.similarity import Points
+
+_CENTRES: Final = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
+_UNTURNED_PX: Final = 1e-6
+"""A picture whose far side is turned or scaled by less is moved alone."""
 
 GridToPlane = npt.NDArray[np.float64]
 """Matrix ``(3, 3)`` of (column, row, 1) of a picture, at pixel corners, to (x, y, 1) in the plane."""
@@ -57,7 +63,21 @@ def resampled(picture: Picture, to_picture: GridToPlane, shape: tuple[int, int])
 
     `to_picture` ``(3, 3)`` maps (column, row, 1) of the grid to those of the picture, both at pixel corners.
     """
-    centres = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
-    matrix = np.linalg.inv(centres) @ to_picture @ centres
+    matrix = np.linalg.inv(_CENTRES) @ to_picture @ _CENTRES
+    if np.abs(matrix[:2, :2] - np.eye(2)).max() * max(shape) < _UNTURNED_PX:
+        moved = _moved(picture, float(matrix[1, 2]), float(matrix[0, 2]), shape)
+        if moved is not None:
+            return moved
     seen = warp(picture, matrix, output_shape=shape, order=1, cval=np.nan, clip=False, preserve_range=True)
     return np.asarray(seen, np.float32)
+
+
+def _moved(picture: Picture, down: float, right: float, shape: tuple[int, int]) -> Picture | None:
+    """`resampled` where the grid is only moved by so many pixels, with less to do; None where it reaches beyond."""
+    row, col = floor(down), floor(right)
+    part = picture[row : row + shape[0] + 1, col : col + shape[1] + 1] if min(row, col) >= 0 else picture[:0]
+    if part.shape != (shape[0] + 1, shape[1] + 1):
+        return None
+    below, beside = np.float32(down - row), np.float32(right - col)
+    along = part[:, :-1] + beside * (part[:, 1:] - part[:, :-1])
+    return along[:-1] + below * (along[1:] - along[:-1])

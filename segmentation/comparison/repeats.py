@@ -94,22 +94,25 @@ def _periods(newer: HeldPictures, extent: Extent, *, gsd_m: float) -> list[tuple
 
 def _likeness(fine: Picture) -> Floats:
     """The autocorrelation ``(H, W)``, 1 in its middle, as if each shift had the whole picture to compare."""
-    rows, cols = fine.shape
-    shape = (2 * rows, 2 * cols)
     held = fine != 0
-    shared = _shared_of_whole(rows, cols) if held.all() else _shared(held)
-    like = fft.fftshift(fft.irfft2(np.abs(fft.rfft2(fine, shape)) ** 2, shape) / shared)
-    middle = like[rows, cols]
-    part = like[rows - rows // 2 : rows + rows // 2 + 1, cols - cols // 2 : cols + cols // 2 + 1]
-    return np.asarray(part / max(float(middle), 1e-12), np.float32)
+    shared = _shared_of_whole(*fine.shape) if held.all() else _shared(held)
+    like = fft.fftshift(_with_itself(fine) / shared)
+    (down, right), (row, col) = (side // 2 for side in fine.shape), (side // 2 for side in like.shape)
+    part = like[row - down : row + down + 1, col - right : col + right + 1]
+    return np.asarray(part / max(float(like[row, col]), 1e-12), np.float32)
+
+
+def _with_itself(values: Floats) -> Floats:
+    """The correlation of ``(H, W)`` with itself by shift, right up to half of each side: so far it does not wrap."""
+    rows, cols = (fft.next_fast_len(side + side // 2 + 1, real=True) for side in values.shape)
+    spectrum = fft.rfft2(values, (rows, cols))
+    correlation: Floats = fft.irfft2(spectrum.real**2 + spectrum.imag**2, (rows, cols))
+    return correlation
 
 
 def _shared(held: npt.NDArray[np.bool_]) -> Floats:
-    """Known pixels ``(2 H, 2 W)`` that a picture and itself have in common at each shift."""
-    rows, cols = held.shape
-    spectrum = fft.rfft2(held.astype(np.float32), (2 * rows, 2 * cols))
-    shared = fft.irfft2(np.abs(spectrum) ** 2, (2 * rows, 2 * cols))
-    return np.asarray(np.maximum(shared, 0.05 * held.sum()), np.float32)
+    """Known pixels that a picture and itself have in common at each shift, as `_with_itself` gives it."""
+    return np.asarray(np.maximum(_with_itself(held.astype(np.float32)), 0.05 * held.sum()), np.float32)
 
 
 @lru_cache(maxsize=4)

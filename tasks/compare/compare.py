@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+from threadpoolctl import threadpool_limits
+
 from segmentation.comparison.registration import RegistrationLimits
 from segmentation.errors import InputRejected, RunFailed
 from tasks.allocator import keep_freed_memory
@@ -31,6 +33,8 @@ from tasks.storage import printable
 
 STRUCTURES_PER_PROCESS = 8
 """Fewer are compared sooner than a process has started."""
+_NEIGHBOURS = 4
+"""So many at a time go to a process: structures listed one after the other often share what is decoded for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +124,15 @@ def _in_processes(
         processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(context, os.getpid())
     )
     try:
-        futures: list[Future[StructureComparison]] = [pool.submit(_compared_here, work) for work in works]
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
+        futures: list[Future[list[StructureComparison]]] = [
+            pool.submit(_compared_here, works[first : first + _NEIGHBOURS])
+            for first in range(0, len(works), _NEIGHBOURS)
+        ]
+        done = 0
+        for future in as_completed(futures):
+            done += len(future.result())
             on_done(done)
-        return [future.result() for future in futures]
+        return [one for future in futures for one in future.result()]
     except BrokenProcessPool as error:
         raise RunFailed(
             "E_REPORT_PROCESS",
@@ -141,6 +149,8 @@ def _in_processes(
 def _sources(context: _Context) -> Iterator[tuple[SurveySources, SurveySources]]:
     """Both surveys, open for structure after structure."""
     with (
+        # Pictures are small: threads of BLAS would wait for each other longer than they work.
+        threadpool_limits(limits=1, user_api="blas"),
         RunImagery(context.older, context.older_rasters) as older,
         RunImagery(context.newer, context.newer_rasters) as newer,
     ):
@@ -161,5 +171,5 @@ def _begin(context: _Context, parent_pid: int) -> None:
     _OWN.append((*_OPEN.enter_context(_sources(context)), context.limits))
 
 
-def _compared_here(work: PlannedStructure) -> StructureComparison:
-    return compared(work, *_OWN[0])
+def _compared_here(works: Sequence[PlannedStructure]) -> list[StructureComparison]:
+    return [compared(work, *_OWN[0]) for work in works]

@@ -202,8 +202,9 @@ def _summary_line(one: Mapping[str, Any], anchor: str) -> SummaryLine:
 def _section(one: Mapping[str, Any], anchor: str, shown: Sequence[ChangePictures], left: int) -> Section:
     order = {kind.value: number for number, kind in enumerate(_KINDS)}
     changes = sorted(one["changes"], key=lambda change: (order[change["change"]], change["stable_id"]))
-    rows = {change["stable_id"]: change_line(change) for change in changes}
     listed = [change_line(change) for change in changes[: max(left, 0)]]
+    pictured = {picture.stable_id for picture in shown}
+    rows = {change["stable_id"]: change_line(change) for change in changes if change["stable_id"] in pictured}
     beyond = len(changes) - len(listed)
     caption = f"{count_text(len(changes), 'defect', 'defects')}, what grew or came first." + (
         f" {beyond} more stand in comparison.csv." if beyond else ""

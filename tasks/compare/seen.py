@@ -67,7 +67,7 @@ def _look(
     *,
     reach_px: int,
 ) -> None:
-    """Read each piece of the mask that holds a place once, and note what it shows."""
+    """Read each piece of the mask that holds places once, as far as they reach, and note what it shows."""
     place = raster.georeference
     cols, rows = at[:, 0], at[:, 1]
     inside = np.flatnonzero((rows >= 0) & (rows < place.height) & (cols >= 0) & (cols < place.width))
@@ -76,10 +76,11 @@ def _look(
     for numbers in np.split(inside[order], np.flatnonzero(np.diff(pieces[order])) + 1):
         if not len(numbers):
             continue
-        row, col = (int(v[numbers[0]]) // _PIECE_PX * _PIECE_PX for v in (rows, cols))
-        window = Window(row, row + _PIECE_PX, col, col + _PIECE_PX).grow(reach_px).clip(place.height, place.width)
+        own_rows, own_cols = rows[numbers], cols[numbers]
+        places = Window(int(own_rows.min()), int(own_rows.max()) + 1, int(own_cols.min()), int(own_cols.max()) + 1)
+        window = places.grow(reach_px).clip(place.height, place.width)
         mask = run.masks.read_mask(raster.slug, window)
-        own_rows, own_cols = rows[numbers] - window.row_start, cols[numbers] - window.col_start
+        own_rows, own_cols = own_rows - window.row_start, own_cols - window.col_start
         inspected[numbers] |= mask[own_rows, own_cols] <= _LAST_CLASS
         marked[numbers] |= _near(mask, own_rows, own_cols, classes[numbers], reach_px)
 

@@ -22,8 +22,7 @@ from tasks.compare.record import comparison_json
 from tasks.compare.table import change_layers, change_table
 from tasks.crash_points import reached
 from tasks.layers import csv_table, geojson, geopackage
-from tasks.layers.dates import capture_time
-from tasks.layers.write import UNDATED
+from tasks.layers.dates import UNDATED, capture_time
 from tasks.output_files import OutputFiles
 from tasks.storage import Storage
 from tasks.storage_local import scratch_folder

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
+UNDATED: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The change time in layers of a survey that states no date: equal runs give equal bytes."""
 _WHOLE_DAY = timedelta(days=1) - timedelta(seconds=1)
 
 

@@ -15,20 +15,17 @@ def write_geojson(path: Path, table: LayerTable) -> None:
 
     A feature's id is the value of the column ``id``.
     """
-    names = [json.dumps(facts.name) for facts in table.columns]
+    names = [facts.name for facts in table.columns]
     ids = table.column("id")
+    dumped = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"type":"FeatureCollection","features":[')
         # Written row by row: the coordinates of a survey as Python lists would be ten times the file.
         for number, values in enumerate(zip(*table.values, strict=True)):
-            properties = ",".join(f"{name}:{_json(value)}" for name, value in zip(names, values, strict=True))
+            properties = dumped(dict(zip(names, values, strict=True)))
             geometry = shapely.to_geojson(table.geometries[number]) or "null"
             file.write(",\n" if number else "\n")
             file.write(
-                f'{{"type":"Feature","id":{_json(ids[number])},"geometry":{geometry},"properties":{{{properties}}}}}'
+                f'{{"type":"Feature","id":{dumped(ids[number])},"geometry":{geometry},"properties":{properties}}}'
             )
         file.write("\n]}\n")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +10,7 @@ from segmentation.records import RasterInput, RunIdentity, StructureResult
 from tasks.layers import csv_table, geojson, geopackage, geoparquet, qml
 from tasks.layers.columns import LayerTable
 from tasks.layers.csv_table import write_csv
-from tasks.layers.dates import capture_time
+from tasks.layers.dates import UNDATED, capture_time
 from tasks.layers.defect_table import cracks_of, defect_table, rust_of
 from tasks.layers.geojson import write_geojson
 from tasks.layers.geopackage import StyledLayer, write_geopackage
@@ -23,9 +22,6 @@ from tasks.layers.structure_table import raster_table, structure_table
 from tasks.output_files import OutputFiles
 from tasks.storage import Storage
 from tasks.storage_local import scratch_folder
-
-UNDATED: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""The change time in layers of a survey that states no date: equal runs give equal bytes."""
 
 
 @dataclass(frozen=True, slots=True)

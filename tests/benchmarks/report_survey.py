@@ -5,9 +5,11 @@ in turns, each in a place of its own, so that their number is known; a few long 
 painted mask goes through the product's own stages for a given mask up to the measurement.
 """
 
+import hashlib
 import json
 import pickle
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,11 @@ class LargeSurvey:
 
 
 def large_survey(cache: Path, *, structures: int, defects: int) -> LargeSurvey:
-    """The survey of `structures` × `defects`, made where `cache` does not hold it; reports go below `cache` too."""
-    folder = cache / f"reports-{structures}-{defects}"
+    """The survey of `structures` × `defects`, made where `cache` does not hold it; reports go below `cache` too.
+
+    What other code measured is not taken: its records may have had other fields.
+    """
+    folder = cache / f"reports-{structures}-{defects}-{_code_digest()}"
     kept = folder / "measured.pickle"
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +68,13 @@ def large_survey(cache: Path, *, structures: int, defects: int) -> LargeSurvey:
         kept.write_bytes(pickle.dumps(measured_folder(folder)))
     survey: LargeSurvey = pickle.loads(kept.read_bytes())
     return survey
+
+
+def _code_digest() -> str:
+    """Names what plans and measures."""
+    packages = [Path(str(files(package))) for package in ("flows", "tasks", "segmentation")]
+    sources = sorted(path for package in packages for path in package.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 def grid_of(structures: int) -> tuple[int, int]:

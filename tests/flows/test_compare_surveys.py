@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from flows.compare_surveys import compare_with_previous
+from flows.published_comparison import compare_with_previous
 from flows.settings import Settings
 from segmentation.comparison.similarity import Similarity
 from segmentation.synthetic.survey_pairs import survey_pair
