@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from segmentation.classes import DEFECT_CLASSES, PixelClass
 from segmentation.measurement.border_runs import BorderRuns, border_runs, concatenated, touching
+from segmentation.measurement.row_runs import RowRuns, components_of, row_runs
 from segmentation.windows import Window
 
 Mask = npt.NDArray[np.uint8]
@@ -149,10 +150,8 @@ def label_block(mask: Mask, *, window: Window) -> BlockComponents:
     defects = _defects(mask)
     if not defects.any():
         return _empty_block(window)
-    labels = cc3d.connected_components(defects, connectivity=8)
-    begin, row, start, stop = _row_runs(defects)
-    of = labels.ravel()[begin].astype(np.intp)
-    of -= 1  # cc3d counts from 1, without a gap
+    runs = row_runs(defects)
+    row, start, stop, of = runs.row, runs.start, runs.stop, components_of(runs, defects)
     count = int(of.max()) + 1
     # Runs come in raster order, and of equal indices the last one assigned stays.
     first, last = np.empty(count, np.intp), np.empty(count, np.intp)
@@ -167,15 +166,31 @@ def label_block(mask: Mask, *, window: Window) -> BlockComponents:
     top, left = window.row_start, window.col_start
     return BlockComponents(
         window=window,
-        pixel_class=defects.ravel()[begin[first]],
+        pixel_class=runs.pixel_class[first],
         area_px=area_px,
         bounds=np.stack([row[first] + top, row[last] + (top + 1), col_start + left, col_stop + left]),
         anchor_col=start[first] + left,
-        top=border_runs(labels[0], top, left),
-        bottom=border_runs(labels[-1], window.row_stop - 1, left),
-        left=border_runs(labels[:, 0], left, top),
-        right=border_runs(labels[:, -1], window.col_stop - 1, top),
+        top=_along_row(runs, of, 0, window),
+        bottom=_along_row(runs, of, window.shape[0] - 1, window),
+        left=_along_col(runs, of, 0, window),
+        right=_along_col(runs, of, window.shape[1] - 1, window),
     )
+
+
+def _along_row(runs: RowRuns, of: Ints, row: int, window: Window) -> BorderRuns:
+    """Runs of the block's components in one of its rows."""
+    first, last = np.searchsorted(runs.row, [row, row + 1])
+    start, stop = runs.start[first:last] + window.col_start, runs.stop[first:last] + window.col_start
+    line = np.full(start.size, row + window.row_start, np.int32)
+    return BorderRuns(line, start.astype(np.int32), stop.astype(np.int32), of[first:last].astype(np.int32))
+
+
+def _along_col(runs: RowRuns, of: Ints, col: int, window: Window) -> BorderRuns:
+    """Runs of the block's components in one of its columns."""
+    own = np.flatnonzero((runs.start <= col) & (runs.stop > col))
+    labels = np.zeros(window.shape[0], np.uint32)
+    labels[runs.row[own]] = of[own] + 1
+    return border_runs(labels, col + window.col_start, window.row_start)
 
 
 def join_blocks(blocks: Sequence[BlockComponents]) -> Components:
@@ -258,7 +273,7 @@ def component_pixels(mask: Mask, *, window: Window, component: Component) -> Boo
     pixels = np.zeros(mask.shape, np.bool_)
     own = np.equal(mask[inner], component.pixel_class, out=pixels[inner])
     if np.count_nonzero(own) != component.area_px:  # others of its class lie in its window
-        labels = cc3d.connected_components(own.astype(np.uint8), connectivity=8)
+        labels = cc3d.connected_components(own.view(np.uint8), connectivity=8)
         np.equal(labels, labels[row - inner[0].start, col - inner[1].start], out=own)
     return pixels
 
@@ -270,7 +285,7 @@ def part_pixels(mask: Mask, *, window: Window, component: Component, part: Compo
     """
     if mask.shape != window.shape or window.intersect(part.window) != part.window:
         raise ValueError(f"the window must hold the whole part {part.window}, got {window} with a mask {mask.shape}")
-    labels = cc3d.connected_components((mask == component.pixel_class).astype(np.uint8), connectivity=8)
+    labels = cc3d.connected_components((mask == component.pixel_class).view(np.uint8), connectivity=8)
     wanted = np.zeros(int(labels.max()) + 1, np.bool_)
     wanted[[labels[row - window.row_start, col - window.col_start] for row, col in part.anchors]] = True
     if wanted[0]:
@@ -307,23 +322,6 @@ def _defects(mask: Mask) -> Mask:
         return mask
     defects = (mask <= _LAST_CLASS).view(np.uint8)
     return np.multiply(mask, defects, out=defects)
-
-
-def _row_runs(defects: Mask) -> tuple[Ints, Pixels, Pixels, Pixels]:
-    """(flat index of its first pixel, row, first column, one past the last) of each run of one class in one row.
-
-    In raster order. A run never goes on in the next row.
-    """
-    width = defects.shape[1]
-    change = np.empty(defects.shape, np.bool_)
-    change[:, 0] = True
-    np.not_equal(defects[:, 1:], defects[:, :-1], out=change[:, 1:])
-    at = np.append(np.flatnonzero(change), defects.size)
-    found = np.flatnonzero(defects.ravel()[at[:-1]] != 0)  # four times as fast as an index of flags
-    begin = at[found]
-    row = begin // width
-    line = row * width
-    return begin, row.astype(np.int32), (begin - line).astype(np.int32), (at[found + 1] - line).astype(np.int32)
 
 
 def _raster_order(row: Pixels, col: Pixels) -> Ints:

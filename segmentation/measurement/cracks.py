@@ -298,7 +298,7 @@ def _longest_profile(trace: CrackTrace, masks: list[Bools], use_profile: bool) -
     width = path.width_m if use_profile else path.distance_width_m
     at = np.flatnonzero(mask & np.isfinite(width))
     at = at[:: max(1, -(-at.size // _PROFILE_POINTS))]
-    return tuple((float(along[k] - along[at[0]]), float(width[k] * 1e3)) for k in at)
+    return tuple(zip((along[at] - along[at[0]]).tolist(), (width[at] * 1e3).tolist(), strict=True))
 
 
 def _points_of(pieces: Bools) -> Bools:

@@ -174,8 +174,9 @@ def _measured(
     )
 
     def place(window: Window) -> Labels:
-        labels = how.index.indices(in_raster(window, frame))
-        np.putmask(labels, ~owned(window), FOREIGN)
+        labels, own = how.index.indices(in_raster(window, frame)), owned(window)
+        if not own.all():
+            labels[~own] = FOREIGN
         return labels
 
     if view.is_one_piece:

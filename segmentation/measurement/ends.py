@@ -57,9 +57,10 @@ def overlong_px(ends: list[End], *, fat_px: float, view: ComponentView, frame: G
         inside = dark[(at >= -_BEFORE_PX[1] - most_px) & (at <= -_BEFORE_PX[0] - most_px)].mean()
         ground = dark[at >= _BEYOND_PX[0]].mean()
         shown = dark >= (inside + ground) / 2
-        near = np.flatnonzero((at >= -bound) & (at <= 0.0) & ~shown)
+        # The bound is a place itself most often: rounding must not decide whether it counts.
+        near = np.flatnonzero((at >= -bound - _STEP_PX / 2) & (at <= 0.0) & ~shown)
         is_clear = inside - ground > 0 and bool(near.size)
-        found.append(float(-at[near[0]]) if is_clear else 0.0)
+        found.append(min(float(-at[near[0]]), bound) if is_clear else 0.0)
     return found
 
 

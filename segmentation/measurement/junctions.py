@@ -112,9 +112,16 @@ def _arm(number: int, points: Floats, typical: float, rim: cKDTree, is_start: bo
     line = points[beyond:stop]
     way = None
     if along[min(stop, len(along)) - 1] - along[beyond] >= _LEAST_LINE_PX:
-        way = np.linalg.svd(line - line.mean(axis=0), full_matrices=False)[2][0]
+        way = _direction(line - line.mean(axis=0))
         way = way if float(way @ (line[-1] - line[0])) > 0 else -way
     return _Arm(number, is_start, float(along[beyond]), beyond, at_junction, points[0], line.mean(axis=0), way)
+
+
+def _direction(points: Floats) -> Floats:
+    """Unit vector of the main axis of points ``(N, 2)`` about 0."""
+    (a, b), (_, d) = points.T @ points
+    turn = np.arctan2(2 * b, a - d) / 2
+    return np.array([np.cos(turn), np.sin(turn)])
 
 
 def _is_inner(branch: Branch, arms: dict[int, list[_Arm]]) -> bool:

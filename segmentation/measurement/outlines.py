@@ -69,7 +69,7 @@ def _of_cell(view: ComponentView, cell: Window) -> tuple[Ints, Ints, Ints]:
     if pinhole.any():
         filled = pixels.copy()
         filled[tuple(outside[pinhole].T)] = True
-    skeleton, outside, pinholes = set_pixels(_skeleton(filled)), outside[~pinhole], outside[pinhole]
+    skeleton, outside, pinholes = _skeleton(filled, outside), outside[~pinhole], outside[pinhole]
     if view.is_one_piece:
         return skeleton, outside, pinholes
     # Pixels outside the frame belong to the cells at its rim.
@@ -89,17 +89,17 @@ def _rim(pixels: Bools) -> tuple[Ints, Bools]:
     """(row, col) ``(N, 2)`` of the pixels beside those set, which may lie one beyond the array, in raster order, and
     which of them lie in a hole of few pixels."""
     height, width = pixels.shape[0] + 4, pixels.shape[1] + 4
-    inner = np.zeros((height, width), np.bool_)
-    inner[2:-2, 2:-2] = pixels
-    grown = inner.copy()
-    grown[1:] |= inner[:-1]
-    grown[:-1] |= inner[1:]
-    grown[:, 1:] |= inner[:, :-1]
-    grown[:, :-1] |= inner[:, 1:]
-    flat = np.flatnonzero(grown & ~inner)
+    row, col = np.divmod(np.flatnonzero(pixels), pixels.shape[1])
+    inner = (row + 2) * width + (col + 2)
+    grown = np.zeros(height * width, np.bool_)
+    for step in (-width, -1, 1, width):
+        grown[inner + step] = True
+    grown[inner] = False
+    flat = np.flatnonzero(grown)
+    grown[inner] = True
     outside = np.stack(np.divmod(flat, width), axis=1) - 2
     # A pixel that has a neighbour farther out lies in no hole, or in a larger one.
-    closed = grown.ravel()[flat[:, None] + np.array([-width, -1, 1, width])].all(axis=1)
+    closed = grown[flat - width] & grown[flat - 1] & grown[flat + 1] & grown[flat + width]
     return outside, _pinholes(flat, closed, width) if closed.any() else closed
 
 
@@ -123,10 +123,10 @@ def _pinholes(flat: Ints, closed: Bools, width: int) -> Bools:
     return pinholes
 
 
-def _skeleton(pixels: Bools) -> Bools:
+def _skeleton(pixels: Bools, rim: Ints) -> Ints:
+    """Skeleton (row, col) ``(N, 2)`` in raster order; `rim` are the pixels beside those set."""
+    first, last = rim.min(axis=0) + 1, rim.max(axis=0)
     # Zhang-Suen thinning, the default, eats diagonal lines of even width from their ends: up to 40 % of the length.
-    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    inner = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
-    skeleton = np.zeros_like(pixels)
-    skeleton[inner] = skeletonize(pixels[inner], method="lee") > 0
-    return skeleton
+    thinned = skeletonize(pixels[first[0] : last[0], first[1] : last[1]], method="lee")
+    places: Ints = set_pixels(thinned) + first
+    return places

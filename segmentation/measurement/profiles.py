@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from segmentation.georeference import Floats
@@ -19,7 +20,6 @@ from segmentation.windows import Window
 
 Bools = npt.NDArray[np.bool_]
 Floats32 = npt.NDArray[np.float32]
-Reals = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.intp]
 
 ACROSS_PX: Floats = np.arange(-20, 21, dtype=np.float64) * ACROSS_STEP_PX
@@ -213,29 +213,30 @@ class _Sampler:
         """``(N, M)`` at `across`, linear between pixels."""
         return linear_between(self._grey, self._places(self._at, self._way, across, None))
 
-    def fine(self, shift: Floats) -> Reals:
+    def fine(self, shift: Floats) -> Floats32:
         """Grey values ``(N, M)`` at `self.across` about the shifted points, averaged along the crack."""
         lengths, step = self.line.lengths, self.line.step
         if step < _DENSE_STEP_PX:
             values = linear_between(self._sharp, self._places(self._at, self._way, self.across, shift))
             return _along(values, lengths, _ALONG_PX / step)
         # Points farther apart would leave out pixels between them, and their noise would average out less.
-        dense = [_with_middles(field, lengths) for field in (self._at, self._way, shift[:, None])]
-        values = linear_between(self._sharp, self._places(dense[0], dense[1], self.across, dense[2][:, 0]))
+        dense = _with_middles(np.column_stack([self._at, self._way, shift]), lengths)
+        values = linear_between(self._sharp, self._places(dense[:, :2], dense[:, 2:4], self.across, dense[:, 4]))
         twice = [2 * n - 1 for n in lengths]
-        first = np.concatenate([[0], np.cumsum(twice)])[:-1]
-        kept = np.concatenate([np.arange(at, at + n, 2) for at, n in zip(first, twice, strict=True)])
-        averaged: Reals = _along(values, twice, 2 * _ALONG_PX / step)[kept]
-        return averaged
+        return _along(values, twice, 2 * _ALONG_PX / step, every=2)
 
     def usable(self, shift: Floats) -> Bools:
         """Which of the places ``(N, M)`` about the shifted points may serve: inside the image, no other crack."""
         places = self._places(self._at, self._way, self.across, shift)
-        at = (places + np.float32(0.5)).astype(np.int32)
-        row, col = (np.minimum(np.maximum(at[a], 0), self._grey.shape[a] - 1) for a in (0, 1))
-        found: Bools = ~self._foreign.take(row * np.int32(self._grey.shape[1]) + col)
-        found |= np.abs(self.across) <= self.line.half_width[:, None] + 1.0
-        if not self._whole or float(np.abs(shift).max()) > _CLEARANCE_PX / 2:
+        row, col = (places + np.float32(0.5)).astype(np.intp)
+        is_inside = self._whole and float(np.abs(shift).max()) <= _CLEARANCE_PX / 2
+        if not is_inside:
+            row, col = (np.clip(at, 0, side - 1) for at, side in zip((row, col), self._grey.shape, strict=True))
+        row *= self._grey.shape[1]
+        row += col
+        found: Bools = ~self._foreign.take(row)
+        found |= np.abs(self.across).astype(np.float64) <= self.line.half_width[:, None] + 1.0
+        if not is_inside:
             for axis in (0, 1):
                 low, high = -self._origin[axis], self._size[axis] - self._origin[axis]
                 found &= (places[axis] >= low) & (places[axis] <= high)
@@ -274,31 +275,34 @@ def sharpened(grey: Floats32) -> Floats32:
 def linear_between(grey: Floats32, places: Floats32) -> Floats32:
     """Values ``(N, M)`` of ``(H, W)`` at (row, col) ``(2, N, M)``, linear between pixels, beyond the rim those of
     the rim. The same as scipy's `map_coordinates` of order 1, which serves any order, in half the time."""
-    height, width = grey.shape
-    row = np.minimum(np.maximum(places[0], 0), np.float32(height - 1))
-    col = np.minimum(np.maximum(places[1], 0), np.float32(width - 1))
-    top, left = row.astype(np.int32), col.astype(np.int32)
-    row -= top
-    col -= left
+    (row, top), (col, left) = (_split(at, side) for at, side in zip(places, grey.shape, strict=True))
+    top *= grey.shape[1]
+    top += left
     flat = grey.ravel()
-    first = top * np.int32(width) + left
-    down = np.where(top < height - 1, np.int32(width), np.int32(0))
-    right = (left < width - 1).astype(np.int32)
-    upper: Floats32 = flat.take(first)
-    lower: Floats32 = flat.take(first + down)
-    upper += col * (flat.take(first + right) - upper)
-    first += down
-    lower += col * (flat.take(first + right) - lower)
+    right, down = int(grey.shape[1] > 1), grey.shape[1] * int(grey.shape[0] > 1)
+    upper: Floats32 = flat.take(top)
+    upper += col * (flat[right:].take(top) - upper)
+    lower: Floats32 = flat[down:].take(top)
+    lower += col * (flat[down + right :].take(top) - lower)
     upper += row * (lower - upper)
     return upper
 
 
+def _split(at: Floats32, side: int) -> tuple[Floats32, Ints]:
+    """Places along an axis of `side` pixels as (share, pixel): so far from that pixel to the next one."""
+    share = np.minimum(np.maximum(at, np.float32(0)), np.float32(side - 1))
+    whole = np.minimum(np.floor(share), np.float32(max(side - 2, 0)))
+    share -= whole
+    return share, whole.astype(np.intp)
+
+
 def _with_middles(values: Floats, lengths: list[int]) -> Floats:
     """Rows ``(N, M)`` of pieces with the means of neighbours between them: ``2n − 1`` rows of each piece of n."""
-    dense = np.repeat(values, 2, axis=0)
-    dense[1:-1:2] = (values[:-1] + values[1:]) / 2
-    # What follows each piece's last row would lie between two pieces.
-    return np.delete(dense, 2 * np.cumsum(lengths) - 1, axis=0)
+    dense = np.empty((2 * len(values) - 1, values.shape[1]))
+    dense[::2] = values
+    dense[1::2] = (values[:-1] + values[1:]) / 2
+    # What follows a piece's last row would lie between two pieces.
+    return dense if len(lengths) == 1 else np.delete(dense, 2 * np.cumsum(lengths[:-1]) - 1, axis=0)
 
 
 def _measured(sampler: _Sampler) -> tuple[npt.NDArray[np.generic], ...]:
@@ -310,25 +314,27 @@ def _measured(sampler: _Sampler) -> tuple[npt.NDArray[np.generic], ...]:
     middle, half = sampler.across.size // 2, ACROSS_PX.size // 2
     near = slice(middle - half, middle + half + 1)
     level = np.maximum(base[:, near], 1.0)
-    darkness = ((base[:, near] - grey[:, near]) / level).astype(np.float32)
+    darkness = (base[:, near] - grey[:, near]) / level
     known = np.isfinite(darkness)
     shift = np.where(np.isfinite(fwhm), shift, np.nan)
-    return fwhm, shift, np.where(known, darkness, 0.0), usable[:, near] & known, noise / level[:, half]
+    darkness = np.where(known, darkness, np.float32(0))
+    return fwhm, shift, darkness, usable[:, near] & known, (noise / level[:, half]).astype(np.float64)
 
 
 def _middles(sampler: _Sampler) -> Floats:
     """Middle of the dark line about each point, coarsely: the centroid of what is darker than the half of it."""
-    half_width = sampler.line.half_width
+    half_width = sampler.line.half_width.astype(np.float32)
     side = int(np.ceil((float(half_width.max()) + 4.0) / _COARSE_STEP_PX))
     across: Floats32 = np.arange(-side, side + 1, dtype=np.float32) * np.float32(_COARSE_STEP_PX)
-    grey = gaussian_filter1d(sampler.coarse(across), 1.0 / sampler.line.step, axis=0, mode="nearest")
-    near = np.abs(across) <= half_width[:, None] + 1.0
-    outside = (~near).sum(axis=1)
-    base = np.where(near, np.float32(0), grey).sum(axis=1) / np.maximum(outside, 1)
-    depth = np.where(near, base[:, None] - grey, 0.0)
-    weight = np.maximum(depth - 0.4 * depth.max(axis=1)[:, None], 0.0)
-    total = weight.sum(axis=1)
-    middle: Floats = np.where(total > 0, (weight @ across) / np.maximum(total, 1e-9), np.nan)
+    coarse = sampler.coarse(across)
+    grey = _along(coarse, [len(coarse)], 1.0 / sampler.line.step)
+    near = (np.abs(across) <= half_width[:, None] + 1.0).astype(np.float32)
+    ones, outside = np.ones(across.size, np.float32), 1 - near
+    base = np.einsum("nm,nm->n", grey, outside) / np.maximum(outside @ ones, 1)
+    depth = (base[:, None] - grey) * near
+    weight = np.maximum(depth - np.float32(0.4) * depth.max(axis=1)[:, None], 0)
+    total, moment = weight @ ones, weight @ across
+    middle: Floats = np.where(total > 0, moment / np.maximum(total, 1e-9), np.nan).astype(np.float64)
     return middle
 
 
@@ -338,21 +344,29 @@ def _smoothed_shift(middle: Floats, lengths: list[int], step: float) -> Floats:
         return np.zeros(middle.size)
     at = np.arange(middle.size)
     filled = np.interp(at, at[known], middle[known])
-    smooth = _along(filled[:, None], lengths, 2.5 / step, median=5)[:, 0]
-    return smooth.astype(np.float64)
+    sigma, median = 2.5 / step, 5
+    rows, kept = _apart(lengths, int(4 * sigma) + median, every=1)
+    smooth: Floats = gaussian_filter1d(median_filter(filled[rows], size=median, mode="nearest"), sigma, mode="nearest")
+    return smooth[kept]
 
 
-def _along(values: Reals, lengths: list[int], sigma: float, median: int = 1) -> Reals:
-    """Gaussian along each path ``(N, M)``, its ends repeated, no path mixed with another."""
-    pad = int(4 * sigma) + 1 + median
-    steps = [np.clip(np.arange(-pad, n + pad), 0, n - 1) for n in lengths]
-    first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
-    padded = values[np.concatenate([ids + at for ids, at in zip(steps, first, strict=True)])]
-    if median > 1:
-        padded = median_filter(padded, size=(median, 1), mode="nearest")
-    smooth = gaussian_filter1d(padded, sigma, axis=0, mode="nearest")
-    kept = np.concatenate(
-        [np.arange(n) + at + (2 * k + 1) * pad for k, (n, at) in enumerate(zip(lengths, first, strict=True))]
-    )
-    result: Reals = smooth[kept]
-    return result
+def _along(values: Floats32, lengths: list[int], sigma: float, *, every: int = 1) -> Floats32:
+    """Gaussian along each piece ``(N, M)``, its ends repeated, no piece mixed with another: of every so many-th row of
+    each, which takes a fifth of the time of scipy's."""
+    reach = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    rows, kept = _apart(lengths, reach, every=every)
+    windows = sliding_window_view(values[rows], weights.size, axis=0)[::every]
+    smooth: Floats32 = (weights / weights.sum()).astype(np.float32) @ np.moveaxis(windows, -1, 1)
+    return smooth[(kept - reach) // every]
+
+
+def _apart(lengths: list[int], pad: int, *, every: int) -> tuple[Ints, Ints]:
+    """Rows of pieces that lie one after the other, each with its ends repeated `pad` times and more, and where the rows
+    of each, or every so many-th of them, are then: at multiples of that and `pad`."""
+    first = np.cumsum([0, *lengths[:-1]])
+    padded = [-(-(n + 2 * pad) // every) * every for n in lengths]
+    rows = [np.clip(np.arange(-pad, m - pad), 0, n - 1) + at for m, n, at in zip(padded, lengths, first, strict=True)]
+    begins = np.cumsum([pad, *padded[:-1]])
+    kept = [np.arange(at, at + n, every) for at, n in zip(begins, lengths, strict=True)]
+    return np.concatenate(rows), np.concatenate(kept)

@@ -8,7 +8,7 @@ one only its pixels are kept, a bit each where a block holds any.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import ceil, isqrt
+from math import ceil, floor, isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -94,10 +94,12 @@ class ComponentView:
 def window_about(places: npt.NDArray[np.floating], shape: tuple[int, int]) -> Window:
     """The window of a frame of this shape that holds the pixels about places ``(..., 2)`` of (row, col), and one
     more on each side; never empty."""
-    flat = places.reshape(-1, 2)
-    low = np.clip(np.floor(flat.min(axis=0)).astype(int) - 1, 0, np.array(shape) - 1)
-    high = np.clip(np.ceil(flat.max(axis=0)).astype(int) + 2, low + 1, np.array(shape))
-    return Window(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
+    bounds = []
+    for axis, side in enumerate(shape):
+        own = places[..., axis]
+        start = min(max(floor(own.min()) - 1, 0), side - 1)
+        bounds += [start, min(max(ceil(own.max()) + 2, start + 1), side)]
+    return Window(*bounds)
 
 
 def in_raster(window: Window, frame: Window) -> Window:
