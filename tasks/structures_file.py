@@ -20,7 +20,7 @@ from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from segmentation.errors import InputRejected
-from segmentation.measurement.structures import shares_under_earlier
+from segmentation.measurement.overlaps import shares_under_earlier
 from segmentation.records import RasterInput, Structure
 from tasks.input_limits import InputLimits
 from tasks.json_document import LONGEST_TEXT, clean_text, parse_json

@@ -13,7 +13,8 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from segmentation.classes import NODATA, NOT_INSPECTED
 from segmentation.georeference import Georeference
-from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2, shares_under_earlier
+from segmentation.measurement.overlaps import shares_under_earlier
+from segmentation.measurement.structures import StructureIndex, count_inspected, footprint_area_m2
 from segmentation.records import Structure
 from segmentation.windows import Window
 from tasks.layers.geometry import cut_at_antimeridian
